@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_BASE_CONFIG_H
+#define AOIDE_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Start-up configuration of the node: what is needed before the database can be read. Read from
+ * `--config FILE` (key = value lines, # comments), overridden by the command line of `aoide run`,
+ * handed to the child processes by the same options. All strings are owned by the struct.
+ */
+struct config {
+	char *data_dir;         /* --data DIR; default ./data for a user, /var/lib/aoide for root service */
+	char *database;         /* "sqlite" (default: <data>/aoide.db) or a libpq URI "postgresql://..." */
+	char *listen;           /* --listen ADDRESS; default 0.0.0.0 */
+	char *advertise;        /* address put into SDP and Contact when listen is a wildcard; default: found */
+	uint16_t sip_port;      /* --sip-port N: UDP and TCP; TLS is N + 1; default 5060 */
+	uint16_t ws_port;       /* SIP over WS; 0 off; default 0 (D-082) */
+	uint16_t wss_port;      /* SIP over WSS; default 8089 */
+	uint16_t http_port;     /* redirect only; default 8080 for users, 80 for root */
+	uint16_t https_port;    /* --https-port N; default 8443 for users, 443 for root */
+	uint16_t rtp_first;     /* --rtp-ports A-B; default 10000-20000 */
+	uint16_t rtp_last;
+	unsigned media_threads; /* default: cores, 4 at most */
+	unsigned web_workers;   /* default 4 */
+	char *www_dir;          /* GUI files; default: beside the binary or the installed place */
+	char *moh_file;         /* music on hold WAV; default: the shipped one */
+	char *log_level;        /* "info" or "info,sip=debug" */
+	bool demo;              /* --demo */
+};
+
+int config_alloc(struct config **ret); /* defaults */
+void config_free(struct config *config);
+
+/* Reads FILE over the defaults. err_text names line and remedy. */
+int config_read(struct config *config, const char *path, char *err_text, size_t err_size);
+
+/* One "--key value" of the command line, dashes stripped. -EINVAL: unknown key or bad value. */
+int config_set(struct config *config, const char *key, const char *value, char *err_text,
+	       size_t err_size);
+
+/* Paths below data_dir that several processes must agree on. buf is filled and returned. */
+const char *config_path(char *buf, size_t size, const struct config *config, const char *name);
+#define CONFIG_BUS_SOCKET   "run/bus.sock"
+#define CONFIG_MEDIA_SOCKET "run/media.sock"
+#define CONFIG_DB_FILE      "aoide.db"
+#define CONFIG_TLS_CERT     "tls/server.pem" /* certificate and key */
+#define CONFIG_JOURNAL_DIR  "journal"
+
+#endif

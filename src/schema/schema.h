@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SCHEMA_SCHEMA_H
+#define AOIDE_SCHEMA_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+/*
+ * The registry: one table of fields per entity (style guide, section 7). From it come the SQL
+ * tables (saved `<entity>` and applied `<entity>_applied`), CRUD, validation, template inheritance,
+ * references, permissions, audit, CSV, OpenAPI and the document that the web front end draws from.
+ */
+struct db;
+
+enum sch_lang { SCH_IT, SCH_EN };
+struct sch_label {
+	const char *it, *en;
+};
+
+enum sch_type {
+	SCH_BOOL,
+	SCH_INT,      /* min..max */
+	SCH_TEXT,     /* max characters; charset check by `check` */
+	SCH_DIGITS,   /* text of [0-9], min..max characters */
+	SCH_PHONE,    /* text of [+0-9*#], max characters */
+	SCH_EMAIL,
+	SCH_HOST,     /* IP address or DNS name */
+	SCH_ENUM,     /* one of values[] */
+	SCH_ENUM_LIST,/* ordered list out of values[], no doubles; JSON array */
+	SCH_NET_LIST, /* list of networks "10.0.0.0/8" or addresses; JSON array */
+	SCH_SECRET,   /* sealed; write-only in REST (D-364) */
+	SCH_VERIFIER, /* digestPassword of a user, sealed; input is the clear password */
+	SCH_REF,      /* id of `ref` */
+	SCH_REF_LIST, /* ids of `ref`, JSON array */
+	SCH_DEST,     /* destination {type, id, value} (01-entity-index, Destinations) */
+	SCH_LIST,     /* list of objects with fields[] (children), stored as JSON */
+	SCH_OBJECT,   /* one object with fields[], stored as JSON */
+	SCH_UUID,     /* made by us, immutable */
+	SCH_TIME,     /* UTC microseconds, read-only in REST */
+};
+
+enum sch_flag {
+	SCH_REQUIRED = 1 << 0,
+	SCH_UNIQUE = 1 << 1,        /* in the tenant (or node, by scope) */
+	SCH_UNIQUE_NODE = 1 << 2,   /* over all tenants (account user name, BASE-25) */
+	SCH_NOCASE = 1 << 3,        /* uniqueness ignores case */
+	SCH_INHERIT = 1 << 4,       /* may come from the template; NULL in the row = inherited */
+	SCH_READONLY = 1 << 5,      /* set by the product, ignored on input */
+	SCH_IMMUTABLE = 1 << 6,     /* only on create */
+	SCH_HIDDEN = 1 << 7,        /* not in REST */
+	SCH_LISTED = 1 << 8,        /* a column of the list page by default */
+	SCH_VIRTUAL = 1 << 9,       /* in REST input only (user_create...), no column */
+	SCH_SEARCH = 1 << 10,       /* looked at by q= */
+};
+
+enum sch_on_delete { SCH_REFUSE, SCH_SET_NULL, SCH_CASCADE };
+enum sch_scope { SCH_PBX, SCH_TENANT, SCH_PBX_OR_TENANT };
+
+struct sch_value { /* one value of an enum */
+	const char *value;
+	struct sch_label label;
+};
+
+struct sch_problem { /* one error of one field, ready to show */
+	const char *field;   /* "overflow.internal.busy.destination" */
+	const char *code;    /* "required", "duplicate", "too_long", "unknown_field"... */
+	char message[200];   /* in the caller's language: what is wrong and what to do */
+};
+
+struct sch_field {
+	const char *name;
+	enum sch_type type;
+	unsigned flags;
+	const char *def;                 /* default, as JSON text or bare word; NULL: null */
+	int64_t min, max;                /* number range, or length range of text; 0,0: type's own */
+	const struct sch_value *values;  /* SCH_ENUM, SCH_ENUM_LIST; ends with value NULL */
+	const char *ref;                 /* SCH_REF, SCH_REF_LIST */
+	enum sch_on_delete on_delete;
+	const struct sch_field *fields;  /* SCH_LIST, SCH_OBJECT */
+	size_t n_fields;
+	struct sch_label label, help;
+	const char *group;               /* key of the form's section; see sch_entity.groups */
+	const char *visible_if;          /* "lock_policy=auto_relock"; what the form shows it for */
+	/* More than a table can say. Fills problem->code and message. Returns 0 or -EINVAL. */
+	int (*check)(const json_t *value, enum sch_lang lang, struct sch_problem *problem);
+};
+#define SCH_ITEMS(a) .fields = (a), .n_fields = sizeof(a) / sizeof((a)[0])
+
+struct sch_group {
+	const char *key;
+	struct sch_label label;
+};
+
+struct sch_ctx;
+struct sch_entity {
+	const char *name;        /* snake_case; SQL table; REST name is its lowerCamelCase (D-220) */
+	enum sch_scope scope;
+	bool singleton;          /* settings that exist once per scope */
+	const char *permission;  /* key of 01-entity-index, Permissions */
+	const char *natural_key; /* /rest/extension/{exten}: field that items are found by; or NULL */
+	const char *title_field; /* what a list of choices shows */
+	const char *template_field; /* name of the SCH_REF field that SCH_INHERIT fields come from */
+	struct sch_label label, label_one;
+	const struct sch_group *groups; /* ends with key NULL */
+	const struct sch_field *fields;
+	size_t n_fields;
+	/* Hooks; all may be NULL; run inside the write's transaction; return 0 or -EINVAL with problems
+	 * added by sch_problem_add(), or another error. row: the complete new object (REST form). */
+	int (*before_write)(struct sch_ctx *ctx, json_t *row, const json_t *old);
+	int (*after_write)(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old);
+	int (*before_delete)(struct sch_ctx *ctx, int64_t id, const json_t *old);
+};
+#define SCH_FIELDS(a) .fields = (a), .n_fields = sizeof(a) / sizeof((a)[0])
+
+/* All entities in dependency order (entities/entities.c). */
+extern const struct sch_entity *const sch_entities[];
+extern const size_t sch_n_entities;
+const struct sch_entity *sch_find(const char *name);         /* "account_template" or "accountTemplate" */
+void sch_rest_name(char *buf, size_t size, const struct sch_entity *entity); /* "accountTemplate" */
+
+/* Makes or extends the tables of all entities; forward only. Also tables sch_reference, audit_log,
+ * audit_change, configuration_revision. Creates what a new node has (D-356). */
+int sch_migrate(struct db *db);
+
+/* ------------------------------------------------------------------ one write or read */
+
+#define SCH_MAX_PROBLEMS 32
+
+struct sch_ctx {
+	struct db *db;
+	int64_t tenant_id;     /* 0: node level */
+	int64_t user_id;       /* 0: the system */
+	const char *user_name; /* "admin@default"; for the audit */
+	const char *address;   /* where the request came from; for the audit */
+	enum sch_lang lang;
+	bool reveal_secrets;   /* ?reveal=true by one who may write (D-364) */
+	bool force;            /* ?force=true (D-089) */
+	struct sch_problem problems[SCH_MAX_PROBLEMS]; /* filled on -EINVAL, -EDUPLICATE, -EINUSE */
+	size_t n_problems;
+	struct arena *arena;   /* of the request; owns texts of problems */
+};
+
+void sch_problem_add(struct sch_ctx *ctx, const char *field, const char *code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+struct sch_query { /* D-228 */
+	const char *q;             /* free text */
+	const char *sort;          /* "number,-name" */
+	const char *fields;        /* "id,number" or NULL */
+	struct {
+		const char *field, *op, *value; /* op: "=", "~", "ne", "lt", "le", "gt", "ge", "in", "null" */
+	} filters[16];
+	size_t n_filters;
+	int page, page_size;       /* page_size 0: all */
+};
+
+/*
+ * Growing text that list answers are printed into, without building a tree per row.
+ */
+struct sch_out {
+	char *text; /* NUL terminated; free() */
+	size_t len, size;
+};
+void sch_out_free(struct sch_out *out);
+
+/* Appends a JSON array of the objects (REST form, templates resolved) to out; total: rows of the
+ * whole filter. Errors: -EINVAL with problems (unknown field in filter or sort). */
+int sch_list(struct sch_ctx *ctx, const struct sch_entity *entity, const struct sch_query *query,
+	     struct sch_out *out, int64_t *total);
+
+/*
+ * The object in REST form: "id", every field, "overrides" (names of inheritable fields that are set
+ * on the object itself), "revision" (ETag). Fields that are not overridden show the template's
+ * value. Secrets are absent unless revealed. ret: new reference. -ENOENT (also: another tenant's).
+ */
+int sch_get(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id, json_t **ret);
+/* key: id as text, or the natural key. */
+int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key, int64_t *ret);
+
+/*
+ * Writes are one transaction each: validate everything (all problems, not only the first), write,
+ * keep references, audit, raise the tenant's saved revision.
+ *
+ * Input of an inheritable field: a value overrides, null inherits, missing inherits (create, put)
+ * or stays (patch). With an "overrides" array in the body, it alone says what is overridden, so that
+ * GET followed by PUT changes nothing. camelCase names are accepted (D-221).
+ *
+ * Errors: -EINVAL, -EDUPLICATE, -EINUSE (with problems), -ENOENT, -ESTALE_REV, -EBUSY.
+ */
+enum sch_write { SCH_CREATE, SCH_PUT, SCH_PATCH };
+int sch_write(struct sch_ctx *ctx, const struct sch_entity *entity, enum sch_write how, int64_t id,
+	      const json_t *body, int64_t if_revision, int64_t *ret_id);
+int sch_delete(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id,
+	       int64_t if_revision);
+
+/* A new tenant with what D-356 says it has; admin_password may be NULL (D-037). */
+int sch_tenant_create(struct sch_ctx *ctx, const json_t *body, const char *admin_password,
+		      int64_t *ret_id);
+
+/* ------------------------------------------------------------------ save, apply (BASE-80) */
+
+/* Copies saved rows of the tenant (0: node) that differ into the applied tables, one transaction;
+ * raises the applied revision. ret_revision: the new one. */
+int sch_apply(struct db *db, int64_t tenant_id, int64_t *ret_revision);
+int sch_revisions(struct db *db, int64_t tenant_id, int64_t *saved, int64_t *applied);
+/* Changes not applied yet: JSON array of {entity, id, title, action, user, at}. */
+int sch_pending(struct sch_ctx *ctx, json_t **ret);
+/* Copies the applied rows back over the saved ones. */
+int sch_discard(struct sch_ctx *ctx);
+
+/* ------------------------------------------------------------------ documents */
+
+/* What the front end draws lists and forms from; see docs/schema-document.md. */
+json_t *sch_document(void);
+/* Adds paths and components of every entity to an OpenAPI 3.0.3 document. */
+int sch_openapi(json_t *doc);
+
+/* CSV (D-213, D-368): header of field names (Italian labels accepted on import). */
+int sch_csv_export(struct sch_ctx *ctx, const struct sch_entity *entity,
+		   const struct sch_query *query, char separator, bool bom, bool secrets,
+		   struct sch_out *out);
+enum sch_import { SCH_IMPORT_PREVIEW, SCH_IMPORT_ALL_OR_NOTHING, SCH_IMPORT_VALID_ROWS };
+/* ret: {"rows":n,"created":n,"updated":n,"failed":n,"errors":[{"row":2,"field":..,"code":..,"message":..}]} */
+#define SCH_CSV_MAX_BYTES (8u * 1024 * 1024)
+#define SCH_CSV_MAX_ROWS  50000
+int sch_csv_import(struct sch_ctx *ctx, const struct sch_entity *entity, enum sch_import mode,
+		   const char *text, size_t len, json_t **ret);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SIP_EDGE_H
+#define AOIDE_SIP_EDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The SIP edge: transports, and who may pass. Every request from outside enters here: malformed
+ * ones are answered or dropped, REGISTER goes to the registrar, initial INVITEs are authenticated
+ * (digest, registration check, ACL, transport: BASE-29, BASE-44, BASE-45, BASE-50, D-066) and handed
+ * on with the account they come from. Requests inside dialogs belong to sip/inv. Call thread only.
+ */
+struct sip;
+struct sip_msg;
+struct sa;
+struct snap;
+struct snap_account;
+struct writer;
+struct edge;
+struct registrar;
+
+/* An authenticated initial INVITE (no To tag). msg is borrowed: sip_strans_alloc and mem_ref it
+ * inside. The handler answers it. */
+typedef void(edge_invite_h)(const struct sip_msg *msg, const struct snap_account *account, void *arg);
+
+/* What the web, the audit and the log hear: "failed authentication", "banned"... data is a JSON
+ * object text; subject without prefix ("security.sip.auth_failed"). tenant_id 0: node. */
+typedef void(edge_event_h)(const char *subject, int64_t tenant_id, const char *json, void *arg);
+
+struct edge_opts {
+	const char *listen;      /* "0.0.0.0" or an address; "::" works too */
+	const char *advertise;   /* host for Contact and Via when listen is a wildcard; may be NULL */
+	uint16_t udp_port, tcp_port, tls_port, ws_port, wss_port; /* 0: off */
+	const char *cert_path;   /* PEM for TLS and WSS */
+	struct snap *snap;       /* borrowed */
+	struct writer *writer;   /* registrations are stored through it; NULL in tests */
+	edge_invite_h *invite_h;
+	edge_event_h *event_h;
+	void *arg;
+};
+
+int edge_alloc(struct edge **ret, const struct edge_opts *opts);
+void edge_close(struct edge *edge); /* stops listening, ends transactions */
+struct sip *edge_sip(const struct edge *edge);
+struct registrar *edge_registrar(const struct edge *edge);
+const struct snap *edge_snap(const struct edge *edge);
+
+/* The address that a peer at dst reaches us at, for SDP and Contact. tp: enum sip_transp. */
+int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struct sa *dst);
+
+/*
+ * Trace of one call as it was on the wire: text to read, or pcap (LINKTYPE_RAW with synthetic
+ * UDP/IP). The edge keeps the last EDGE_TRACE_MESSAGES messages in a ring of bounded bytes.
+ * callids: SIP Call-IDs of the legs. ret is malloc'ed. Secrets in Authorization headers are masked.
+ */
+#define EDGE_TRACE_MESSAGES 4096
+#define EDGE_TRACE_BYTES    (16u * 1024 * 1024)
+int edge_trace_text(const struct edge *edge, char **ret, const char *const *callids, size_t n);
+int edge_trace_pcap(const struct edge *edge, uint8_t **ret, size_t *len, const char *const *callids,
+		    size_t n);
+
+struct edge_stats {
+	uint64_t requests, responses, malformed, auth_failed, refused, rate_limited;
+	uint32_t registrations, tcp_connections;
+};
+void edge_stats(const struct edge *edge, struct edge_stats *ret);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SIP_INV_H
+#define AOIDE_SIP_INV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/re.h"
+
+/*
+ * The INVITE session of a B2BUA, on libre's dialogs, client and server transactions: what sipsess
+ * lacks (PRACK and 100rel RFC 3262, UPDATE RFC 3311, session timers RFC 4028, forked early dialogs,
+ * Reason RFC 3326, access to every message). One struct inv is one leg's dialog, either side.
+ *
+ * It knows SIP and offer/answer order, not what is in an SDP: bodies pass as text. Everything it
+ * has to say is an event. Events are delivered in the loop, never inside an inv_ call. The last
+ * event is INV_EV_ENDED, exactly once. Call thread only.
+ */
+struct edge;
+struct inv;
+
+enum inv_event_type {
+	INV_EV_PROGRESS, /* UAC: 101..199 (not 100): scode, reason, sdp if any (answer or early answer);
+	                    branch tells forked early dialogs apart */
+	INV_EV_ANSWERED, /* UAC: 2xx; sdp: the answer, or the offer when we sent none (then the ACK
+	                    waits for inv_ack) */
+	INV_EV_OFFER,    /* in-dialog offer by re-INVITE or UPDATE, or late offer wanted (sdp empty):
+	                    answer with inv_reanswer() */
+	INV_EV_REANSWER, /* answer to our inv_reoffer(): scode and sdp */
+	INV_EV_ACK,      /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty */
+	INV_EV_INFO,     /* INFO: ctype and body; answered 200 by us after the handler */
+	INV_EV_REFER,    /* REFER: msg; answer with inv_refer_reply() */
+	INV_EV_ENDED,    /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for BYE,
+	                    408 for timeouts (transaction, session timer); q850: cause from the Reason
+	                    header if any, else mapped by RFC 3398 */
+};
+
+struct inv_event {
+	enum inv_event_type type;
+	struct inv *inv;
+	uint16_t scode;
+	struct pl reason;
+	uint8_t q850;              /* 0 none */
+	bool by_peer;              /* ENDED: the peer ended it */
+	uint32_t branch;           /* PROGRESS */
+	struct pl sdp;             /* text; l == 0: none */
+	struct pl ctype, body;     /* INFO */
+	const struct sip_msg *msg; /* borrowed; may be NULL */
+};
+
+typedef void(inv_event_h)(const struct inv_event *event, void *arg);
+
+/* ------------------------------------------------------------------ UAS */
+
+/*
+ * Takes an initial INVITE over: sends 100 Trying, follows CANCEL, retransmissions and the peer's
+ * timers. Refuses by itself what the RFCs settle: unknown Require (420), Session-Expires too small
+ * (422), body of unknown type (415); then returns -EINVAL and the call never existed.
+ *
+ * contact_user  user part of our Contact
+ */
+int inv_accept(struct inv **ret, struct edge *edge, const struct sip_msg *msg,
+	       const char *contact_user, inv_event_h *event_h, void *arg);
+
+/* 1xx. sdp NULL: none. Sent reliably when the peer requires or supports 100rel and there is SDP.
+ * hdrs: more header lines, each ended by CRLF, or NULL. */
+int inv_progress(struct inv *inv, uint16_t scode, const char *reason, const char *sdp,
+		 const char *hdrs);
+/* 200. sdp: the answer (or our offer, when the INVITE had none). */
+int inv_answer(struct inv *inv, const char *sdp, const char *hdrs);
+/* 3xx..6xx; q850 0: no Reason header. ENDED follows. */
+int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
+	       const char *hdrs);
+
+/* ------------------------------------------------------------------ UAC */
+
+struct inv_invite_opts {
+	const char *ruri;         /* request URI */
+	const char *to_uri;       /* NULL: ruri */
+	const char *from_uri;     /* "sip:101@host" */
+	const char *from_name;    /* display name, UTF-8, or NULL */
+	const char *contact_user;
+	const struct sa *dst;     /* where to send, NULL: resolve the ruri or route */
+	int tp;                   /* enum sip_transp, with dst */
+	const char *const *routes;/* Route URIs (outbound proxy, Path) */
+	size_t n_routes;
+	const char *sdp;          /* offer, or NULL for a delayed offer */
+	const char *hdrs;         /* more header lines, each ended by CRLF */
+	const char *auth_user, *auth_password; /* answers challenges; NULL: ends with 401 */
+	uint32_t session_expires_s, min_se_s;  /* 0: no session timer offered */
+	uint8_t max_forwards;     /* 0: 70 */
+};
+
+int inv_invite(struct inv **ret, struct edge *edge, const struct inv_invite_opts *opts,
+	       inv_event_h *event_h, void *arg);
+/* ACK with the answer to the offer in a 2xx. */
+int inv_ack(struct inv *inv, const char *sdp);
+
+/* ------------------------------------------------------------------ both */
+
+/* Offers new media: re-INVITE, or UPDATE while early and allowed. -EAGAIN: an exchange is under way
+ * (glare, RFC 3261 section 14.1: retried by us; REANSWER tells the result). sdp NULL: ask for an
+ * offer (re-INVITE without body). */
+int inv_reoffer(struct inv *inv, const char *sdp, const char *hdrs);
+/* Answers INV_EV_OFFER: 200 with sdp, or a refusal such as 488. */
+int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char *sdp);
+/* Sends INFO (DTMF relay). Its outcome matters to nobody. */
+int inv_info(struct inv *inv, const char *ctype, const char *body);
+int inv_refer_reply(struct inv *inv, uint16_t scode, const char *reason);
+
+/*
+ * Ends it, whatever state it is in: CANCEL, BYE, or a final response (scode for a UAS not yet
+ * answered). ENDED follows at once in the next turn of the loop, the rest goes on by itself.
+ */
+void inv_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850);
+
+/* Facts, borrowed. */
+const char *inv_callid(const struct inv *inv);
+const struct sip_msg *inv_msg(const struct inv *inv); /* the INVITE of a UAS */
+const struct sa *inv_peer(const struct inv *inv);     /* where its messages come from or go to */
+bool inv_is_established(const struct inv *inv);
+bool inv_peer_allows(const struct inv *inv, const char *method);
+
+/* ------------------------------------------------------------------ journal */
+
+/*
+ * What must be known to speak inside an established dialog after a restart: one plain text, JSON,
+ * bounded by INV_STATE_MAX. Changes with each request; inv_state_changed tells when to store again.
+ */
+#define INV_STATE_MAX 4096
+int inv_export(const struct inv *inv, char *buf, size_t size);
+/* Sends BYE in an exported dialog and forgets it (recovery). Reason header: Q.850 cause 41. */
+int inv_bye_exported(struct edge *edge, const char *state);
+
+#endif

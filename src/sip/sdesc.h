@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SIP_SDESC_H
+#define AOIDE_SIP_SDESC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/re.h"
+
+/*
+ * A session description as a B2BUA needs it (RFC 4566/8866, 3264): parsed strictly enough to trust,
+ * kept losslessly enough to hand on. Not libre's sdp_session: that one answers for itself, ours
+ * carries what one side said to the other. All memory hangs on the struct (mem_deref).
+ */
+#define SDESC_MAX_BYTES   (32 * 1024)
+#define SDESC_MAX_MEDIA   8
+#define SDESC_MAX_FORMATS 32
+#define SDESC_MAX_ATTRS   64 /* per section */
+
+enum sdesc_dir { SDESC_INACTIVE = 0, SDESC_SENDONLY = 1, SDESC_RECVONLY = 2, SDESC_SENDRECV = 3 };
+enum sdesc_kind { SDESC_AUDIO, SDESC_VIDEO, SDESC_IMAGE, SDESC_OTHER };
+
+struct sdesc_format {
+	char id[16];          /* payload type as text, or "t38" */
+	int pt;               /* -1 when not a number */
+	char name[24];        /* rtpmap encoding name, or the static one (RFC 3551) */
+	uint32_t clock_hz;
+	uint8_t channels;     /* 1 unless told */
+	const char *fmtp;     /* or NULL */
+};
+
+struct sdesc_attr {
+	const char *name, *value; /* value NULL: flag */
+};
+
+struct sdesc_media {
+	enum sdesc_kind kind;
+	char kind_text[16];   /* "audio" */
+	char proto[32];       /* "RTP/AVP" */
+	uint16_t port;        /* 0: refused */
+	struct sa rtp, rtcp;  /* address from c= and port; rtcp by a=rtcp or port + 1 */
+	bool rtcp_mux;
+	enum sdesc_dir dir;   /* as the sender said; c=0.0.0.0 counts as inactive/sendonly hold */
+	uint8_t ptime_ms;     /* 0 not told */
+	struct sdesc_format formats[SDESC_MAX_FORMATS];
+	size_t n_formats;
+	struct sdesc_attr attrs[SDESC_MAX_ATTRS]; /* others: not rtpmap, fmtp, direction, ptime, rtcp, rtcp-mux */
+	size_t n_attrs;
+	uint32_t bandwidth_as;
+};
+
+struct sdesc {
+	uint64_t origin_id, origin_version;
+	struct sdesc_media media[SDESC_MAX_MEDIA];
+	size_t n_media;
+	bool bundle;          /* a=group:BUNDLE was there */
+};
+
+/* -EBADMSG: not SDP (log the offset, answer 400/488); -EMSGSIZE: over the limits. */
+int sdesc_parse(struct sdesc **ret, const char *text, size_t len);
+/* A deep copy to change. */
+int sdesc_copy(struct sdesc **ret, const struct sdesc *desc);
+
+struct sdesc_print_opts {
+	const struct sa *addr;   /* our address in o= and c= */
+	uint64_t origin_id, origin_version;
+	const uint16_t *ports;   /* one per m-line: our RTP port; 0 refuses the line */
+};
+/* Prints desc with our addresses and ports; host candidates, ICE, crypto and fingerprint attributes
+ * of the other side are never handed on. buf NUL terminated. Returns length or -EMSGSIZE. */
+int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct sdesc_print_opts *o);
+
+/* Keeps only allowed codecs (names as in rtpmap, telephone-event, CN and RED stay), in the order of
+ * the list; returns how many real codecs are left over all audio lines, 0: nothing in common. */
+struct snap_codecs;
+int sdesc_filter(struct sdesc *desc, const struct snap_codecs *audio,
+		 const struct snap_codecs *video);
+
+/* Reverse direction, as an answerer sees it. */
+enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
+/* First audio line that is not refused; NULL none. */
+struct sdesc_media *sdesc_audio(struct sdesc *desc);
+/* First format that is a real codec (not telephone-event, CN); NULL none. */
+const struct sdesc_format *sdesc_codec(const struct sdesc_media *media);
+int sdesc_dtmf_pt(const struct sdesc_media *media); /* telephone-event's payload type, -1 none */
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SNAPSHOT_SNAPSHOT_H
+#define AOIDE_SNAPSHOT_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The applied configuration as the call thread reads it: typed, immutable, indexed. A tenant's
+ * snapshot is built off the call thread from the applied tables, template values resolved, and
+ * swapped in as one pointer; calls keep the one they started with.
+ */
+struct db;
+struct arena;
+
+enum snap_codec { /* bit numbers of masks; order of preference is the array's */
+	SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_G726, SNAP_G729, SNAP_GSM, SNAP_OPUS,
+	SNAP_H261, SNAP_H263, SNAP_H263P, SNAP_H264, SNAP_VP8,
+	SNAP_CODECS
+};
+
+enum snap_transport { SNAP_UDP, SNAP_TCP, SNAP_TLS, SNAP_WS, SNAP_WSS, SNAP_TRANSPORTS };
+enum snap_srtp { SNAP_SRTP_OFF, SNAP_SRTP_OPTIONAL, SNAP_SRTP_REQUIRED };
+enum snap_invite_auth { SNAP_INVITE_DIGEST, SNAP_INVITE_REGISTERED_SOURCE };
+
+struct snap_net { /* IPv4 as ::ffff:a.b.c.d */
+	uint8_t addr[16];
+	uint8_t prefix; /* of 128 */
+};
+
+struct snap_codecs {
+	uint8_t n;
+	uint8_t list[SNAP_CODECS]; /* enum snap_codec, preferred first */
+};
+
+struct snap_tenant;
+struct snap_extension;
+
+struct snap_account { /* BASE-43..51, resolved */
+	int64_t id;
+	const char *username;      /* as stored: with the tenant's prefix */
+	uint8_t ha1_md5[16];       /* binary; H(user:realm:password) */
+	uint8_t ha1_sha256[32];
+	bool enabled, registration_check, nat, direct_media;
+	uint8_t max_contacts;      /* D-078 */
+	uint8_t srtp;              /* enum snap_srtp */
+	uint8_t transports;        /* bit mask 1 << enum snap_transport */
+	const struct snap_net *acl_source, *acl_contact;
+	uint16_t n_acl_source, n_acl_contact;
+	struct snap_codecs audio, video; /* never empty: system defaults filled in (D-081) */
+	const char *outbound_proxy; /* SIP URI or NULL */
+	const struct snap_extension *extension; /* NULL: not linked */
+	const struct snap_tenant *tenant;
+};
+
+struct snap_extension { /* BASE-33..42, resolved */
+	int64_t id;
+	const char *number, *display_name; /* "First Last"; number when both are empty */
+	const char *mobile_number;
+	bool enabled, simulate_ringing;
+	uint16_t max_concurrent_calls, busy_level;
+	uint16_t no_answer_s[3];   /* by origin: internal, external, transfer (D-071) */
+	const struct snap_account *const *accounts; /* linked, enabled or not */
+	uint16_t n_accounts;
+	const struct snap_tenant *tenant;
+};
+
+struct snap_tenant {
+	int64_t id, revision;
+	const char *domain, *name, *uuid;
+	struct arena *arena;  /* everything hangs here */
+	unsigned refs;        /* call thread only; snap_tenant_ref/unref */
+	uint32_t n_accounts, n_extensions;
+	const struct snap_account *accounts;     /* by id */
+	const struct snap_extension *extensions; /* by number */
+	struct snap_index *by_username, *by_number;
+};
+
+struct snap_sip { /* sip_settings of the node (PLT-36..44, D-082) */
+	const char *realm;       /* "aoide" */
+	const char *user_agent;
+	bool transport_enabled[SNAP_TRANSPORTS];
+	enum snap_invite_auth invite_auth;
+	bool drop_unknown;
+	uint16_t min_expires_s, max_expires_s; /* 60, 3600 */
+	uint16_t session_expires_s, min_se_s;  /* 1800, 90; 0: off */
+	uint8_t tos_sip, tos_audio, tos_video;
+	uint32_t options_interval_s;           /* NAT keep-alive, 25 */
+	struct snap_codecs audio, video;
+	const struct snap_net *local_nets;
+	uint16_t n_local_nets;
+};
+
+/* ------------------------------------------------------------------ building: loader thread */
+
+/* Builds the snapshot of one tenant from the applied tables. -ENOENT: no such tenant. */
+int snap_tenant_load(struct snap_tenant **ret, struct db *db, int64_t tenant_id,
+		     const struct snap_sip *sip);
+/* Settings of the node; freed with its arena. */
+int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db);
+void snap_tenant_free(struct snap_tenant *tenant);
+/* Ids of all tenants; *ret is malloc'ed. */
+int snap_tenant_ids(int64_t **ret, size_t *n, struct db *db);
+
+/* ------------------------------------------------------------------ reading: call thread */
+
+struct snap; /* what is in force now: settings and all tenants */
+
+int snap_alloc(struct snap **ret);
+void snap_free(struct snap *snap);
+
+const struct snap_sip *snap_sip(const struct snap *snap);
+/* Swaps one tenant in (NULL tenant: removes tenant_id). The old one is freed when its last call
+ * has let go of it. */
+int snap_swap(struct snap *snap, int64_t tenant_id, struct snap_tenant *tenant);
+/* Takes over arena and settings; the old ones are freed. */
+void snap_swap_sip(struct snap *snap, struct snap_sip *sip, struct arena *arena);
+
+/* User name as text + length, exact case. NULL: none. */
+const struct snap_account *snap_account_find(const struct snap *snap, const char *username,
+					     size_t len);
+const struct snap_account *snap_account_by_id(const struct snap *snap, int64_t tenant_id,
+					      int64_t id);
+const struct snap_extension *snap_extension_find(const struct snap_tenant *tenant,
+						 const char *number, size_t len);
+const struct snap_tenant *snap_tenant_find(const struct snap *snap, int64_t tenant_id);
+
+/* A call holds its tenant's snapshot. Call thread only. */
+const struct snap_tenant *snap_tenant_ref(const struct snap_tenant *tenant);
+void snap_tenant_unref(const struct snap_tenant *tenant);
+
+/* True when the list is empty or one network holds the address (16 bytes, v4 mapped). */
+bool snap_net_allows(const struct snap_net *list, size_t n, const uint8_t addr[16]);
+
+/* Deterministic apply figures for the bench. */
+struct snap_stats {
+	uint32_t tenants, accounts, extensions;
+	size_t bytes;
+};
+void snap_stats(const struct snap *snap, struct snap_stats *ret);
+
+#endif
