@@ -65,6 +65,7 @@ struct sdesc_print_opts {
 	const struct sa *addr;   /* our address in o= and c= */
 	uint64_t origin_id, origin_version;
 	const uint16_t *ports;   /* one per m-line: our RTP port; 0 refuses the line */
+	bool keep_addresses;     /* direct media: the lines keep the peer's address and port; ports is unused */
 };
 /* Prints desc with our addresses and ports; host candidates, ICE, crypto and fingerprint attributes
  * of the other side are never handed on. buf NUL terminated. Returns length or -EMSGSIZE. */
