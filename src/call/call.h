@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_CALL_CALL_H
+#define AOIDE_CALL_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/mem.h"
+#include "call/outcome.h"
+
+/*
+ * A call: the parties with one linkedid, the fiber that routes it, the one CDR it leaves. Services
+ * run in its fiber and use the verbs below. Every wait may return -EHANGUP: the caller is gone, and
+ * from then on every wait fails (style guide, section 6). Call thread only.
+ */
+struct call;
+struct engine;
+struct leg;
+struct fiber;
+struct sip_msg;
+struct snap_account;
+struct snap_extension;
+struct snap_tenant;
+
+#define CALL_MAX_STEPS  20 /* hops of the routing loop (TEL-01) */
+#define CALL_MAX_EVENTS 64 /* waiting for the fiber; a peer that floods is hung up */
+#define CALL_TEXT       80
+
+enum call_state { CALL_NEW, CALL_RINGING, CALL_ANSWERED, CALL_HELD, CALL_ENDED };
+
+enum call_event_type {
+	CALL_EV_PROGRESS,
+	CALL_EV_ANSWERED,
+	CALL_EV_OFFER,
+	CALL_EV_REANSWER,
+	CALL_EV_ACK,
+	CALL_EV_INFO,
+	CALL_EV_REFER,
+	CALL_EV_ENDED,      /* a leg other than the caller's ended */
+	CALL_EV_RTP_SILENT, /* nothing heard from a leg for long */
+	CALL_EV_MEDIA_LOST, /* the media process died */
+	CALL_EV_HANGUP,     /* an administrator ends the call */
+};
+
+struct call_event {
+	struct le le;
+	enum call_event_type type;
+	struct leg *leg;  /* a reference */
+	uint16_t scode;
+	uint8_t q850;
+	uint32_t branch;
+	char *sdp;        /* inside the same block; NULL none */
+	size_t sdp_len;
+	char *ctype, *body;
+};
+
+/* One hop of the call's path (PLT-60). */
+struct call_step {
+	struct le le;
+	char destination_type[16], destination_id[24];
+	char destination_name[CALL_TEXT], destination_num[CALL_TEXT], answered_by[CALL_TEXT];
+	int64_t enter_us, answer_us, exit_us;
+	char exit_cause[24];
+};
+
+struct call {
+	struct le le;                   /* engine->calls */
+	struct le he;                   /* engine->by_linkedid */
+	struct engine *engine;
+	struct fiber *fiber;
+	const struct snap_tenant *tenant; /* held until the end */
+	const struct snap_extension *caller_ext;
+	struct leg *a;                  /* the caller's leg; NULL once it has ended */
+	struct leg *b;                  /* who it talks to */
+	struct list legs;
+	struct list events;
+	struct list steps;
+	uint32_t n_events, n_steps;
+	enum call_state state;
+	char linkedid[40];
+	char called[CALL_TEXT];         /* as dialled */
+	char called_name[CALL_TEXT], answered_by[CALL_TEXT];
+	char source[64];                /* IP:port of the caller */
+	int64_t start_us, answer_us, end_us;
+	struct result result;
+	bool is_queued_for_end;         /* hang-up asked while nothing waits */
+};
+
+/* Takes the INVITE over (100 Trying) and starts the fiber. */
+int call_incoming(struct engine *engine, const struct sip_msg *msg,
+		  const struct snap_account *account);
+
+/* Asks the fiber to end the call, whatever it does. */
+void call_hangup(struct call *call);
+
+/* ------------------------------------------------------------------ for legs */
+
+/* Queues an event for the fiber; takes a reference of the leg. Texts are copied. */
+struct pl;
+void call_post(struct call *call, enum call_event_type type, struct leg *leg, uint16_t scode,
+	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
+	       const struct pl *body);
+/* The caller's leg has ended: hang-up is sticky from now on. */
+void call_caller_gone(struct call *call);
+void call_wake(struct call *call);
+
+/* ------------------------------------------------------------------ waits, in the fiber */
+
+/*
+ * The next event; mem_deref() it. Returns 0, -ETIMEDOUT, -EHANGUP.
+ */
+int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret);
+
+/* Until every stream of every leg has its port. -ETIMEDOUT, -EHANGUP, -EUNAVAILABLE. */
+int call_wait_streams(struct call *call, uint64_t deadline_ms);
+
+/* ------------------------------------------------------------------ verbs, in the fiber */
+
+struct dial_target {
+	const struct snap_account *account;
+	char uri[300];
+	char path[300];
+	struct sa dst;
+	int tp;
+};
+
+struct dial_opts {
+	uint32_t ring_ms;
+	const struct snap_extension *callee; /* legs count as its calls; NULL none */
+};
+
+/*
+ * Rings all targets together and takes the first that answers; the caller is answered with it and
+ * both are bridged (call->b). Progress and early media reach the caller (D-069).
+ *
+ * Returns 0 with result filled (ANSWERED or why not), -EHANGUP when the caller gave up.
+ */
+int call_dial(struct call *call, const struct dial_target *targets, size_t n,
+	      const struct dial_opts *opts, struct result *result);
+
+/* Lets a and b talk until one ends: hold with music (TEL-03), new offers, digits. Returns 0 when b
+ * ended, -EHANGUP when the caller did. */
+int call_bridge(struct call *call);
+
+/* Path of the call (PLT-60). The step that was open is closed with cause. */
+struct call_step *call_step_enter(struct call *call, const char *type, int64_t id,
+				  const char *name, const char *number);
+void call_step_exit(struct call *call, const char *cause);
+
+void call_set_state(struct call *call, enum call_state state);
+const char *call_state_name(enum call_state state);
+const char *call_caller_number(const struct call *call);
+const char *call_caller_name(const struct call *call);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_CALL_LEG_H
+#define AOIDE_CALL_LEG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/re.h"
+#include "sip/sdesc.h"
+
+/*
+ * A leg: one SIP dialog with its media streams. Owned by its call; after the call has let go it
+ * lives on until the dialog has ended. Call thread only.
+ */
+struct call;
+struct engine;
+struct inv;
+struct media_stream;
+struct snap_account;
+struct snap_extension;
+
+enum leg_state { LEG_NEW, LEG_RINGING, LEG_UP, LEG_ENDED };
+
+struct leg {
+	struct le le;                     /* call->legs */
+	struct engine *engine;
+	struct call *call;                /* NULL once let go */
+	struct inv *inv;
+	const struct snap_account *account;
+	const struct snap_extension *counted; /* extension whose usage this leg adds to */
+	uint64_t id;
+	bool incoming;                    /* the peer called us */
+	bool direct;                      /* direct media: no streams of ours (BASE-47) */
+	bool is_held;                     /* the peer holds us */
+	enum leg_state state;
+	int tp;                           /* enum sip_transp */
+	struct sa peer, local;            /* its address, ours towards it */
+	struct media_stream *streams[SDESC_MAX_MEDIA]; /* one per m-line, NULL: refused */
+	size_t n_streams;
+	struct sdesc *remote;             /* what it last said */
+	struct sdesc *local_desc;         /* what we last said to it */
+	uint64_t sdp_id, sdp_version;
+	uint32_t sdp_crc;                 /* of the text last sent; a change raises the version */
+	uint16_t scode;                   /* how it ended */
+	uint8_t q850;
+	bool ended_by_peer;
+	uint32_t early_branch;
+	int64_t answered_us;
+};
+
+int leg_alloc(struct leg **ret, struct call *call, const struct snap_account *account,
+	      bool incoming);
+
+/* Ends the dialog in whatever state it is, closes the streams, leaves the call. NULL is fine. */
+void leg_end(struct leg *leg, uint16_t scode, const char *reason, uint8_t q850);
+
+/* Counts the leg as an active call of the extension until it ends (BASE-39). */
+void leg_count(struct leg *leg, const struct snap_extension *extension);
+
+/* The handler to give to inv_accept and inv_invite, with the leg as its argument. */
+struct inv_event;
+void leg_inv_event(const struct inv_event *event, void *arg);
+
+/* ------------------------------------------------------------------ media (leg_media.c) */
+
+/*
+ * Opens streams for the m-lines of desc that have none yet; call_wait_streams() then waits for the
+ * ports. Lines we cannot carry (encrypted, T.38) are refused. Returns 0 or -errno.
+ */
+int leg_media_open(struct leg *leg, const struct sdesc *desc);
+bool leg_media_ready(const struct leg *leg);
+
+/*
+ * Prints desc as our description towards this leg: its m-lines with our address and ports. The text
+ * is in the engine's scratch buffer: use it before any wait. NULL: too large or out of memory.
+ */
+const char *leg_media_print(struct leg *leg, const struct sdesc *desc);
+
+/* The peer's description is in force: tells the media process where to send and what to accept.
+ * Takes a reference of desc. */
+void leg_media_remote(struct leg *leg, struct sdesc *desc);
+
+/* Line by line, both ways. */
+void leg_media_bridge(struct leg *a, struct leg *b);
+void leg_media_close(struct leg *leg);
+
+/* A copy of desc with what both accounts may use, in the order that `to` prefers (BASE-51, D-081).
+ * -ENOTSUP: no audio codec in common. */
+int leg_media_filter(struct sdesc **ret, const struct sdesc *desc, const struct leg *from,
+		     const struct leg *to);
+
+enum leg_offer {
+	LEG_OFFER_SAME, /* nothing that concerns the other side: refresh, new address, resume */
+	LEG_OFFER_HOLD, /* it no longer wants to hear us (TEL-03) */
+	LEG_OFFER_NEW,  /* other lines or codecs: the other side must be asked */
+};
+enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *offer);
+
+/* The answer to an offer of class SAME or HOLD, out of what is already agreed. */
+int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer);
+
+/* Music to this leg instead of its partner (TEL-03), or back. */
+void leg_music(struct leg *leg, bool on);
+
+#endif
