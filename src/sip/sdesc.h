@@ -10,7 +10,8 @@
 /*
  * A session description as a B2BUA needs it (RFC 4566/8866, 3264): parsed strictly enough to trust,
  * kept losslessly enough to hand on. Not libre's sdp_session: that one answers for itself, ours
- * carries what one side said to the other. All memory hangs on the struct (mem_deref).
+ * carries what one side said to the other. All memory hangs on the struct and is one block as big as
+ * the text needs (mem_deref); arrays may be reordered and shortened in place, not lengthened.
  */
 #define SDESC_MAX_BYTES   (32 * 1024)
 #define SDESC_MAX_MEDIA   8
@@ -42,21 +43,22 @@ struct sdesc_media {
 	bool rtcp_mux;
 	enum sdesc_dir dir;   /* as the sender said; c=0.0.0.0 counts as inactive/sendonly hold */
 	uint8_t ptime_ms;     /* 0 not told */
-	struct sdesc_format formats[SDESC_MAX_FORMATS];
+	struct sdesc_format *formats; /* SDESC_MAX_FORMATS at most */
 	size_t n_formats;
-	struct sdesc_attr attrs[SDESC_MAX_ATTRS]; /* others: not rtpmap, fmtp, direction, ptime, rtcp, rtcp-mux */
+	struct sdesc_attr *attrs; /* others: not rtpmap, fmtp, direction, ptime, rtcp, rtcp-mux */
 	size_t n_attrs;
 	uint32_t bandwidth_as;
 };
 
 struct sdesc {
 	uint64_t origin_id, origin_version;
-	struct sdesc_media media[SDESC_MAX_MEDIA];
+	struct sdesc_media *media; /* SDESC_MAX_MEDIA at most */
 	size_t n_media;
 	bool bundle;          /* a=group:BUNDLE was there */
 };
 
-/* -EBADMSG: not SDP (log the offset, answer 400/488); -EMSGSIZE: over the limits. */
+/* -EBADMSG: not SDP, or an address that we never resolve (the offset is in a debug log line; answer
+ * 400/488); -EMSGSIZE: over the limits. */
 int sdesc_parse(struct sdesc **ret, const char *text, size_t len);
 /* A deep copy to change. */
 int sdesc_copy(struct sdesc **ret, const struct sdesc *desc);
@@ -68,7 +70,9 @@ struct sdesc_print_opts {
 	bool keep_addresses;     /* direct media: the lines keep the peer's address and port; ports is unused */
 };
 /* Prints desc with our addresses and ports; host candidates, ICE, crypto and fingerprint attributes
- * of the other side are never handed on. buf NUL terminated. Returns length or -EMSGSIZE. */
+ * of the other side are never handed on. proto is printed as it stands: an answer repeats the offered
+ * one, an offer to someone else goes through sdesc_plain() first. rtcp_mux prints a=rtcp-mux.
+ * buf NUL terminated. Returns length or -EMSGSIZE. */
 int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct sdesc_print_opts *o);
 
 /* Keeps only allowed codecs (names as in rtpmap, telephone-event, CN and RED stay), in the order of
@@ -76,6 +80,15 @@ int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct s
 struct snap_codecs;
 int sdesc_filter(struct sdesc *desc, const struct snap_codecs *audio,
 		 const struct snap_codecs *video);
+
+/* As sdesc_filter, but the order of the SDP stays (D-081: an answer follows the offered order). */
+int sdesc_restrict(struct sdesc *desc, const struct snap_codecs *audio,
+		   const struct snap_codecs *video);
+
+/* True for SRTP by SDES or DTLS ("RTP/SAVP", "UDP/TLS/RTP/SAVPF"). */
+bool sdesc_is_secure(const struct sdesc_media *media);
+/* Turns every RTP line into plain RTP ("RTP/SAVPF" becomes "RTP/AVPF"), for an offer of our own. */
+void sdesc_plain(struct sdesc *desc);
 
 /* Reverse direction, as an answerer sees it. */
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
