@@ -29,8 +29,11 @@ typedef void(edge_invite_h)(const struct sip_msg *msg, const struct snap_account
  * object text; subject without prefix ("security.sip.auth_failed"). tenant_id 0: node. */
 typedef void(edge_event_h)(const char *subject, int64_t tenant_id, const char *json, void *arg);
 
+/* A request that belongs to a dialog: true when it was one of ours and is answered. */
+typedef bool(edge_dialog_h)(const struct sip_msg *msg, void *arg);
+
 struct edge_opts {
-	const char *listen;      /* "0.0.0.0" or an address; "::" works too */
+	const char *listen;      /* "0.0.0.0", "::" or addresses, several with commas */
 	const char *advertise;   /* host for Contact and Via when listen is a wildcard; may be NULL */
 	uint16_t udp_port, tcp_port, tls_port, ws_port, wss_port; /* 0: off */
 	const char *cert_path;   /* PEM for TLS and WSS */
@@ -42,12 +45,22 @@ struct edge_opts {
 };
 
 int edge_alloc(struct edge **ret, const struct edge_opts *opts);
-void edge_close(struct edge *edge); /* stops listening, ends transactions */
+void edge_close(struct edge *edge); /* stops listening, ends transactions, frees */
+
+/*
+ * sip/inv takes what carries a To tag (and ACK) through this one handler. Do not sip_listen() for
+ * requests: the edge answers what nobody knows (481, 405, 501) and has to be asked last.
+ */
+void edge_set_dialog_handler(struct edge *edge, edge_dialog_h *h, void *arg);
+
+/* Uses the certificate and key in this PEM from the next TLS connection on; NULL: the same file. */
+int edge_reload_cert(struct edge *edge, const char *cert_path);
 struct sip *edge_sip(const struct edge *edge);
 struct registrar *edge_registrar(const struct edge *edge);
 const struct snap *edge_snap(const struct edge *edge);
 
-/* The address that a peer at dst reaches us at, for SDP and Contact. tp: enum sip_transp. */
+/* The address that a peer at dst reaches us at, for SDP and Contact: with the port of transport tp
+ * (enum sip_transp). -ENOENT: tp is not listening. */
 int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struct sa *dst);
 
 /*
@@ -63,6 +76,7 @@ int edge_trace_pcap(const struct edge *edge, uint8_t **ret, size_t *len, const c
 
 struct edge_stats {
 	uint64_t requests, responses, malformed, auth_failed, refused, rate_limited;
+	uint64_t conns_refused;
 	uint32_t registrations, tcp_connections;
 };
 void edge_stats(const struct edge *edge, struct edge_stats *ret);

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sip/edge.h"
+
+#include <string.h>
+#include <unistd.h>
+#include <sys/socket.h>
+#include <openssl/ssl.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "snapshot/snapshot.h"
+#include "sip/edge_priv.h"
+
+#define EDGE_CTRANS_BUCKETS 4096
+#define EDGE_STRANS_BUCKETS 4096
+#define EDGE_CONN_BUCKETS   4096
+#define EDGE_MAX_DNS        8
+#define EDGE_ROUTE_CACHE_MS 30000
+#define EDGE_UDP_SOCKBUF    (4 * 1024 * 1024)
+
+void edge_addr16(uint8_t addr[16], const struct sa *sa)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	uint32_t v4;
+
+	if (sa_af(sa) == AF_INET6) {
+		sa_in6(sa, addr);
+		return;
+	}
+	v4 = htonl(sa_in(sa));
+	memcpy(addr, mapped, sizeof(mapped));
+	memcpy(addr + 12, &v4, 4);
+}
+
+void edge_sa_unmap(struct sa *ret, const struct sa *sa)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	uint8_t addr[16];
+	uint32_t v4;
+
+	edge_addr16(addr, sa);
+	if (sa_af(sa) == AF_INET6 && !memcmp(addr, mapped, sizeof(mapped))) {
+		memcpy(&v4, addr + 12, 4);
+		sa_set_in(ret, ntohl(v4), sa_port(sa));
+		return;
+	}
+	if (ret != sa)
+		*ret = *sa;
+}
+
+/* ------------------------------------------------------------------ transports */
+
+static int tls_context(struct edge *edge)
+{
+	int err;
+
+	if (edge->tls)
+		return 0;
+	if (!edge->cert_path) {
+		log_error("sip.tls_certificate", "TLS needs a certificate: set cert_path");
+		return -EINVAL;
+	}
+
+	err = tls_alloc(&edge->tls, TLS_METHOD_SSLV23, edge->cert_path, NULL);
+	if (err) {
+		log_error("sip.tls_certificate", "the certificate cannot be used",
+			  kv_text("path", edge->cert_path), kv_err(err));
+		return err_from_re(err);
+	}
+	SSL_CTX_set_min_proto_version(tls_openssl_context(edge->tls), TLS1_2_VERSION);
+	return 0;
+}
+
+/* The address a transport got: with port 0 the kernel chose. */
+static void bound_address(const struct edge *edge, enum sip_transp tp, struct sa *laddr)
+{
+	struct sa bound;
+
+	if (!sip_transp_laddr(edge->sip, &bound, tp, laddr) && !sa_port(laddr))
+		sa_set_port(laddr, sa_port(&bound));
+}
+
+static int transport_add(struct edge *edge, enum sip_transp tp, const char *host, uint16_t port)
+{
+	struct edge_transport *t;
+	struct sa laddr;
+	int err;
+
+	if (edge->n_transports == EDGE_TRANSPORTS)
+		return -ENOSPC;
+	err = sa_set_str(&laddr, host, port);
+	if (err) {
+		log_error("sip.listen", "not an IP address to listen on", kv_text("address", host));
+		return -EINVAL;
+	}
+
+	switch (tp) {
+	case SIP_TRANSP_TLS:
+		err = tls_context(edge);
+		if (err)
+			return err;
+		err = sip_transp_add(edge->sip, tp, &laddr, edge->tls);
+		break;
+	case SIP_TRANSP_WS:
+	case SIP_TRANSP_WSS:
+		err = sip_transp_add_websock(edge->sip, tp, &laddr, true, edge->cert_path);
+		break;
+	default:
+		err = sip_transp_add(edge->sip, tp, &laddr);
+		break;
+	}
+	if (err) {
+		log_error("sip.listen", "cannot listen", kv_text("transport", sip_transp_name(tp)),
+			  kv_sa("address", &laddr), kv_err(err));
+		return err_from_re(err);
+	}
+
+	bound_address(edge, tp, &laddr);
+	t = &edge->transports[edge->n_transports++];
+	t->tp = tp;
+	t->laddr = laddr;
+	log_info("sip.listen", "listening", kv_text("transport", sip_transp_name(tp)),
+		 kv_sa("address", &laddr));
+	return 0;
+}
+
+static int transports_add(struct edge *edge, const struct edge_opts *opts)
+{
+	const struct {
+		enum sip_transp tp;
+		uint16_t port;
+	} wanted[] = {
+		{ SIP_TRANSP_UDP, opts->udp_port }, { SIP_TRANSP_TCP, opts->tcp_port },
+		{ SIP_TRANSP_TLS, opts->tls_port }, { SIP_TRANSP_WS, opts->ws_port },
+		{ SIP_TRANSP_WSS, opts->wss_port },
+	};
+	const char *list = opts->listen && *opts->listen ? opts->listen : "0.0.0.0";
+	char host[64];
+	int err;
+
+	while (*list) {
+		size_t len = strcspn(list, ", ");
+
+		if (len >= sizeof(host))
+			return -EINVAL;
+		memcpy(host, list, len);
+		host[len] = '\0';
+		for (size_t i = 0; len > 0 && i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+			if (!wanted[i].port)
+				continue;
+			err = transport_add(edge, wanted[i].tp, host, wanted[i].port);
+			if (err)
+				return err;
+		}
+		list += len + strspn(list + len, ", ");
+	}
+	return 0;
+}
+
+int edge_reload_cert(struct edge *edge, const char *cert_path)
+{
+	SSL_CTX *ctx;
+	char *path;
+
+	path = NULL;
+	if (cert_path && str_dup(&path, cert_path))
+		return -ENOMEM;
+	if (path) {
+		mem_deref(edge->cert_path);
+		edge->cert_path = path;
+	}
+	if (!edge->tls)
+		return 0;
+
+	/* The context stays, so that connections in use are not disturbed. */
+	ctx = tls_openssl_context(edge->tls);
+	if (SSL_CTX_use_certificate_chain_file(ctx, edge->cert_path) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(ctx, edge->cert_path, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_check_private_key(ctx) != 1) {
+		log_error("sip.tls_certificate", "the new certificate cannot be used",
+			  kv_text("path", edge->cert_path));
+		return -EINVAL;
+	}
+	log_info("sip.tls_certificate", "certificate in use", kv_text("path", edge->cert_path));
+	return 0;
+}
+
+/* ------------------------------------------------------------------ local address */
+
+/* The kernel's choice of source address towards dst; asks with a socket that sends nothing. */
+static int source_towards(struct sa *ret, const struct sa *dst)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct sa to = *dst;
+	int fd, err = 0;
+
+	if (!sa_port(&to))
+		sa_set_port(&to, SIP_PORT);
+	fd = socket(sa_af(&to), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, &to.u.sa, to.len) || getsockname(fd, (struct sockaddr *)&ss, &len))
+		err = -errno;
+	close(fd);
+	if (err)
+		return err;
+	return err_from_re(sa_set_sa(ret, (struct sockaddr *)&ss));
+}
+
+static int source_cached(struct edge *edge, struct sa *ret, const struct sa *dst)
+{
+	struct edge_route *route = &edge->routes[sa_hash(dst, SA_ADDR) % EDGE_ROUTE_CACHE];
+	uint64_t now_ms = clk_mono_ms();
+	int err;
+
+	if (route->until_ms > now_ms && sa_cmp(&route->dst, dst, SA_ADDR)) {
+		*ret = route->local;
+		return 0;
+	}
+	err = source_towards(ret, dst);
+	if (err)
+		return err;
+
+	route->dst = *dst;
+	route->local = *ret;
+	route->until_ms = now_ms + EDGE_ROUTE_CACHE_MS;
+	return 0;
+}
+
+/* Local networks see the private address, the others the advertised one (PLT-43). */
+static bool is_local_net(const struct edge *edge, const struct sa *dst)
+{
+	const struct snap_sip *set = edge->snap ? snap_sip(edge->snap) : NULL;
+	uint8_t addr[16];
+
+	if (sa_is_loopback(dst))
+		return true;
+	if (!set || !set->n_local_nets)
+		return false;
+	edge_addr16(addr, dst);
+	return snap_net_allows(set->local_nets, set->n_local_nets, addr);
+}
+
+static const struct edge_transport *transport_for(const struct edge *edge, int tp,
+						  const struct sa *dst)
+{
+	const struct edge_transport *any = NULL;
+
+	for (size_t i = 0; i < edge->n_transports; i++) {
+		const struct edge_transport *t = &edge->transports[i];
+
+		if ((int)t->tp != tp)
+			continue;
+		if (!dst || sa_af(&t->laddr) == sa_af(dst))
+			return t;
+		any = t;
+	}
+	return any;
+}
+
+int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struct sa *dst)
+{
+	const struct edge_transport *t = transport_for(edge, tp, dst);
+	struct sa local, to;
+	int err;
+
+	if (!t)
+		return -ENOENT;
+
+	if (dst)
+		edge_sa_unmap(&to, dst);
+	if (sa_isset(&edge->advertise, SA_ADDR) && !(dst && is_local_net(edge, &to)) &&
+	    (!dst || sa_af(&edge->advertise) == sa_af(&to))) {
+		local = edge->advertise;
+	} else if (!sa_is_any(&t->laddr)) {
+		local = t->laddr;
+	} else if (dst) {
+		/* The cache is not part of what a caller sees of the edge. */
+		err = source_cached((struct edge *)edge, &local, &to);
+		if (err)
+			return err;
+	} else if (net_default_source_addr_get(sa_af(&t->laddr), &local)) {
+		sa_set_str(&local, sa_af(&t->laddr) == AF_INET6 ? "::1" : "127.0.0.1", 0);
+	}
+
+	sa_set_port(&local, sa_port(&t->laddr));
+	*ret = local;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static int dns_client(struct edge *edge)
+{
+	struct sa servers[EDGE_MAX_DNS];
+	uint32_t n = EDGE_MAX_DNS;
+
+	/* Without a resolver names cannot be called; addresses can. */
+	if (dns_srv_get(NULL, 0, servers, &n))
+		n = 0;
+	return err_from_re(dnsc_alloc(&edge->dnsc, NULL, servers, n));
+}
+
+static void edge_destructor(void *arg)
+{
+	struct edge *edge = arg;
+
+	mem_deref(edge->lsnr_req);
+	mem_deref(edge->lsnr_resp);
+	sip_close(edge->sip, true);
+	mem_deref(edge->sip);
+	mem_deref(edge->dnsc);
+	mem_deref(edge->tls);
+	mem_deref(edge->cert_path);
+}
+
+int edge_alloc(struct edge **ret, const struct edge_opts *opts)
+{
+	const struct snap_sip *set = opts->snap ? snap_sip(opts->snap) : NULL;
+	struct edge *edge;
+	int err;
+
+	edge = mem_zalloc(sizeof(*edge), edge_destructor);
+	if (!edge)
+		return -ENOMEM;
+
+	edge->snap = opts->snap;
+	edge->writer = opts->writer;
+	edge->invite_h = opts->invite_h;
+	edge->event_h = opts->event_h;
+	edge->arg = opts->arg;
+	sa_init(&edge->advertise, AF_UNSPEC);
+	if (opts->advertise && *opts->advertise)
+		(void)sa_set_str(&edge->advertise, opts->advertise, 0); /* a name: no address */
+	if (opts->cert_path) {
+		err = err_from_re(str_dup(&edge->cert_path, opts->cert_path));
+		if (err)
+			goto out;
+	}
+
+	err = dns_client(edge);
+	if (err)
+		goto out;
+	err = sip_alloc(&edge->sip, edge->dnsc, EDGE_CTRANS_BUCKETS, EDGE_STRANS_BUCKETS,
+			EDGE_CONN_BUCKETS, set && set->user_agent ? set->user_agent : "Aoide", NULL,
+			edge);
+	if (err) {
+		err = err_from_re(err);
+		goto out;
+	}
+
+	err = transports_add(edge, opts);
+
+out:
+	if (err)
+		mem_deref(edge);
+	else
+		*ret = edge;
+	return err;
+}
+
+void edge_close(struct edge *edge)
+{
+	mem_deref(edge);
+}
+
+void edge_set_dialog_handler(struct edge *edge, edge_dialog_h *h, void *arg)
+{
+	edge->dialog_h = h;
+	edge->dialog_arg = arg;
+}
+
+struct sip *edge_sip(const struct edge *edge)
+{
+	return edge->sip;
+}
+
+struct registrar *edge_registrar(const struct edge *edge)
+{
+	return edge->registrar;
+}
+
+const struct snap *edge_snap(const struct edge *edge)
+{
+	return edge->snap;
+}
+
+void edge_stats(const struct edge *edge, struct edge_stats *ret)
+{
+	*ret = edge->stats;
+}
