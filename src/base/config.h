@@ -5,11 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /*
  * Start-up configuration of the node: what is needed before the database can be read. Read from
  * `--config FILE` (key = value lines, # comments), overridden by the command line of `aoide run`,
- * handed to the child processes by the same options. All strings are owned by the struct.
+ * written to <data>/run/aoide.conf (0600), from which the child processes and `aoide ctl` read it. All
+ * strings are owned by the struct.
  */
 struct config {
 	char *data_dir;         /* --data DIR; default ./data for a user, /var/lib/aoide for root service */
@@ -36,6 +38,21 @@ void config_free(struct config *config);
 
 /* Reads FILE over the defaults. err_text names line and remedy. */
 int config_read(struct config *config, const char *path, char *err_text, size_t err_size);
+int config_read_stream(struct config *config, FILE *file, const char *path, char *err_text,
+		       size_t err_size);
+
+/*
+ * Fills in what was not given: advertise, www_dir, moh_file (the last two stay NULL when nothing is
+ * found), and makes data_dir absolute if it exists. main() calls it before the processes' own main
+ * functions, so these see a complete configuration.
+ */
+int config_finish(struct config *config);
+
+/* Writes everything to path (0600), replacing it at once. */
+int config_write(const struct config *config, const char *path);
+
+bool config_is_flag(const char *key); /* takes no value on the command line */
+void config_help(FILE *out);          /* one line per key */
 
 /* One "--key value" of the command line, dashes stripped. -EINVAL: unknown key or bad value. */
 int config_set(struct config *config, const char *key, const char *value, char *err_text,
@@ -43,6 +60,10 @@ int config_set(struct config *config, const char *key, const char *value, char *
 
 /* Paths below data_dir that several processes must agree on. buf is filled and returned. */
 const char *config_path(char *buf, size_t size, const struct config *config, const char *name);
+/* What db_open() takes: the SQLite file's path, or the libpq URI. buf is filled and returned. */
+const char *config_db_url(char *buf, size_t size, const struct config *config);
+
+#define CONFIG_RUN_FILE     "run/aoide.conf"
 #define CONFIG_BUS_SOCKET   "run/bus.sock"
 #define CONFIG_MEDIA_SOCKET "run/media.sock"
 #define CONFIG_DB_FILE      "aoide.db"

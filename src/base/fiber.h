@@ -71,4 +71,8 @@ struct fiber_stats {
 };
 void fiber_stats(struct fiber_stats *ret);
 
+/* The deepest stack per name; sampled, so the first fibers of a name are always measured. */
+typedef void(fiber_stack_h)(const char *name, uint64_t n_fibers, size_t deepest_bytes, void *arg);
+void fiber_stacks(fiber_stack_h *h, void *arg);
+
 #endif

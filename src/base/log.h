@@ -48,6 +48,9 @@ void log_stop(void); /* flushes */
 int log_level_set(const char *module, const char *level);
 enum log_level log_level_of(const char *event);
 
+/* Sets levels from one text: "info" or "info,sip=debug" (the configuration key log_level). */
+int log_levels_set(const char *spec);
+
 /* Prints "module level" lines into buf; for `aoide ctl log`. */
 void log_levels_print(char *buf, size_t size);
 

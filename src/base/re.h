@@ -24,4 +24,7 @@
 
 #include <re/re.h>
 
+/* libre defines what errno lacks on Linux; this name is an error of ours (base/err.h). */
+#undef EAUTH
+
 #endif

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * Secrets at rest: sealed with a machine key (libsodium secretbox, random nonce, Base64 text that
- * starts with "s1:"). Any thread after seal_init().
+ * Secrets at rest: sealed with a machine key (libsodium XChaCha20-Poly1305, random nonce, Base64
+ * text that starts with "s1:"). Any thread after seal_init().
  */
 
 /* Loads <data_dir>/machine.key (0600), making it on first start. */

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/re.h"
+#include "base/timer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* libre's own loop polls this list; the tests poll it by hand. */
+extern struct list *tmrl_get(void);
+
+static int setup(void **state)
+{
+	(void)state;
+	clk_drive(1000000);
+	return libre_init();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	assert_null(tmrl_get()->head); /* the heap went with the last timer */
+	libre_close();
+	clk_release();
+	return 0;
+}
+
+static void turn(uint64_t ms)
+{
+	clk_advance_ms(ms);
+	tmr_poll(tmrl_get());
+}
+
+struct probe {
+	struct tmr tmr;
+	unsigned fired;
+	struct probe *cancels;
+	uint64_t at_ms;
+};
+
+static void probe_h(void *arg)
+{
+	struct probe *probe = arg;
+
+	probe->fired++;
+	probe->at_ms = clk_mono_ms();
+	if (probe->cancels)
+		tmr_cancel(&probe->cancels->tmr);
+}
+
+static void libre_uses_our_timers(void **state)
+{
+	(void)state;
+	assert_true(timer_selfcheck());
+}
+
+static void a_timer_fires_once_when_its_time_has_come(void **state)
+{
+	struct probe probe = { 0 };
+
+	(void)state;
+	tmr_start(&probe.tmr, 20, probe_h, &probe);
+	assert_true(tmr_isrunning(&probe.tmr));
+	assert_int_equal(tmr_get_expire(&probe.tmr), 20);
+	assert_int_equal(tmr_next_timeout(tmrl_get()), 20);
+
+	turn(19);
+	assert_int_equal(probe.fired, 0);
+	assert_int_equal(tmr_next_timeout(tmrl_get()), 1);
+	turn(1);
+	assert_int_equal(probe.fired, 1);
+	assert_false(tmr_isrunning(&probe.tmr));
+	assert_int_equal(tmr_get_expire(&probe.tmr), 0);
+	assert_int_equal(tmr_next_timeout(tmrl_get()), 0);
+	turn(1000);
+	assert_int_equal(probe.fired, 1);
+}
+
+static void a_handler_may_cancel_another_timer_of_the_same_moment(void **state)
+{
+	struct probe b = { 0 }, a = { .cancels = &b };
+
+	(void)state;
+	tmr_start(&a.tmr, 5, probe_h, &a);
+	tmr_start(&b.tmr, 5, probe_h, &b);
+	turn(5);
+	assert_int_equal(a.fired, 1);
+	assert_int_equal(b.fired, 0);
+}
+
+#define N_EQUAL 50
+static unsigned order[N_EQUAL], n_order;
+
+static void order_h(void *arg)
+{
+	order[n_order++] = (unsigned)(uintptr_t)arg;
+}
+
+static void timers_of_the_same_millisecond_fire_in_the_order_of_their_start(void **state)
+{
+	static struct tmr timers[N_EQUAL];
+
+	(void)state;
+	for (unsigned i = 0; i < N_EQUAL; i++)
+		tmr_start(&timers[i], 7, order_h, (void *)(uintptr_t)i);
+	turn(7);
+	assert_int_equal(n_order, N_EQUAL);
+	for (unsigned i = 0; i < N_EQUAL; i++)
+		assert_int_equal(order[i], i);
+}
+
+static void restart_h(void *arg)
+{
+	struct probe *probe = arg;
+
+	probe->fired++;
+	tmr_start(&probe->tmr, 0, restart_h, probe);
+}
+
+static void a_timer_that_restarts_itself_leaves_sockets_their_turn(void **state)
+{
+	struct probe probe = { 0 };
+
+	(void)state;
+	tmr_start(&probe.tmr, 0, restart_h, &probe);
+	tmr_poll(tmrl_get()); /* returns although time stands still */
+	assert_true(probe.fired > 1);
+	assert_int_equal(tmr_next_timeout(tmrl_get()), 1);
+	tmr_cancel(&probe.tmr);
+}
+
+/* Random starts, restarts, cancels and turns, against a model that looks at every timer. */
+#define N_MODEL 3000
+static struct model {
+	struct tmr tmr;
+	uint64_t due_ms; /* 0: not running */
+	unsigned fired, expected;
+} models[N_MODEL];
+static uint64_t last_fired_ms;
+
+static void model_h(void *arg)
+{
+	struct model *model = arg;
+
+	model->fired++;
+	assert_true(model->due_ms >= last_fired_ms); /* never backwards */
+	assert_true(model->due_ms <= clk_mono_ms());
+	last_fired_ms = model->due_ms;
+	model->due_ms = 0;
+	if (model->fired % 5 == 0) {
+		tmr_start(&model->tmr, 1 + model->fired % 97, model_h, model);
+		model->due_ms = clk_mono_ms() + 1 + model->fired % 97;
+	}
+}
+
+static void the_heap_does_what_a_model_does(void **state)
+{
+	(void)state;
+	srand(4711);
+	for (unsigned step = 0; step < 200000; step++) {
+		struct model *model = &models[rand() % N_MODEL];
+		const uint64_t delay = (uint64_t)(rand() % 2000);
+
+		switch (rand() % 8) {
+		case 0:
+		case 1:
+			tmr_cancel(&model->tmr);
+			model->due_ms = 0;
+			break;
+		case 2:
+			last_fired_ms = 0;
+			turn((uint64_t)(rand() % 10));
+			for (unsigned i = 0; step % 16 == 0 && i < N_MODEL; i++) {
+				assert_true(!models[i].due_ms || models[i].due_ms > clk_mono_ms());
+				assert_int_equal(models[i].due_ms != 0,
+						 tmr_isrunning(&models[i].tmr));
+			}
+			break;
+		default:
+			tmr_start(&model->tmr, delay, model_h, model);
+			model->due_ms = clk_mono_ms() + delay;
+			break;
+		}
+	}
+
+	for (unsigned i = 0; i < N_MODEL; i++)
+		tmr_cancel(&models[i].tmr);
+}
+
+static void a_hundred_thousand_timers_are_no_slower_than_a_few(void **state)
+{
+	enum { N = 100000 };
+	struct tmr *timers = calloc(N, sizeof(*timers));
+	uint64_t start_us, took_us;
+
+	(void)state;
+	assert_non_null(timers);
+	clk_release();
+	start_us = clk_mono_us();
+	for (unsigned i = 0; i < N; i++)
+		tmr_start(&timers[i], 1000000 + i, order_h, NULL);
+	/* the one that libre's list walks everything for: due before all others */
+	for (unsigned i = 0; i < N; i++) {
+		struct tmr tmr = { 0 };
+
+		tmr_start(&tmr, 500000, order_h, NULL);
+		tmr_cancel(&tmr);
+	}
+	for (unsigned i = 0; i < N; i++)
+		tmr_cancel(&timers[i]);
+	took_us = clk_mono_us() - start_us;
+	clk_drive(1000000);
+
+	/* A list needs minutes for this; the heap 0.1 s, here with sanitizers on a busy machine. */
+	assert_true(took_us < 10u * 1000 * 1000);
+	print_message("%d starts and cancels: %.3f us each\n", 2 * N, (double)took_us / (2 * N));
+	free(timers);
+}
+
+static void loop_end_h(void *arg)
+{
+	(void)arg;
+	re_cancel();
+}
+
+static void the_loop_of_libre_runs_on_the_heap(void **state)
+{
+	struct tmr end = { 0 };
+	struct probe probe = { 0 };
+
+	(void)state;
+	clk_release();
+	tmr_start(&probe.tmr, 5, probe_h, &probe);
+	tmr_start(&end, 20, loop_end_h, NULL);
+	assert_int_equal(re_main(NULL), 0);
+	assert_int_equal(probe.fired, 1);
+	clk_drive(1000000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(libre_uses_our_timers),
+		cmocka_unit_test(a_timer_fires_once_when_its_time_has_come),
+		cmocka_unit_test(a_handler_may_cancel_another_timer_of_the_same_moment),
+		cmocka_unit_test(timers_of_the_same_millisecond_fire_in_the_order_of_their_start),
+		cmocka_unit_test(a_timer_that_restarts_itself_leaves_sockets_their_turn),
+		cmocka_unit_test(the_heap_does_what_a_model_does),
+		cmocka_unit_test(a_hundred_thousand_timers_are_no_slower_than_a_few),
+		cmocka_unit_test(the_loop_of_libre_runs_on_the_heap),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
