@@ -27,11 +27,11 @@ typedef int(writer_apply_h)(struct db *db, uint32_t kind, const void *data, size
 
 struct writer_opts {
 	const char *journal_dir;
-	const char *name;     /* journal file names and the row in table writer_position */
+	const char *name; /* journal file names and the row in table writer_position */
 	const char *db_url;
 	writer_apply_h *apply_h;
 	void *arg;
-	unsigned batch_ms;    /* longest wait before a batch is written; 0: 5 ms */
+	unsigned batch_ms; /* longest wait before a batch is written; 0: 5 ms */
 };
 
 /* Replays what the last run left, then starts the thread. */
