@@ -58,6 +58,19 @@ enum sch_flag {
 enum sch_on_delete { SCH_REFUSE, SCH_SET_NULL, SCH_CASCADE };
 enum sch_scope { SCH_PBX, SCH_TENANT, SCH_PBX_OR_TENANT };
 
+/* Permissions (01-entity-index, Permissions; BASE-75, BASE-76). */
+enum sch_level { SCH_LEVEL_NONE, SCH_LEVEL_LIST, SCH_LEVEL_READ, SCH_LEVEL_WRITE };
+struct sch_permission {
+	const char *key, *action; /* "extensions", "EXTENSION" */
+	bool node, tenant;        /* at which level it may be held */
+	struct sch_label label;
+};
+extern const struct sch_permission sch_permissions[];
+extern const size_t sch_n_permissions;
+#define SCH_MAX_PERMISSIONS 128
+int sch_permission_index(const char *key); /* -ENOENT */
+const char *sch_level_name(enum sch_level level);
+
 struct sch_value { /* one value of an enum */
 	const char *value;
 	struct sch_label label;
@@ -83,6 +96,7 @@ struct sch_field {
 	struct sch_label label, help;
 	const char *group;               /* key of the form's section; see sch_entity.groups */
 	const char *visible_if;          /* "lock_policy=auto_relock"; what the form shows it for */
+	const char *back; /* SCH_REF, SCH_REF_LIST without a column: the field of `ref` that points to us */
 	/* More than a table can say. Fills problem->code and message. Returns 0 or -EINVAL. */
 	int (*check)(const json_t *value, enum sch_lang lang, struct sch_problem *problem);
 };
@@ -106,8 +120,17 @@ struct sch_entity {
 	const struct sch_group *groups; /* ends with key NULL */
 	const struct sch_field *fields;
 	size_t n_fields;
+	/* Rows whose bool guard_field is true are governed by guard_permission in place of permission
+	 * (protected accounts, D-042). The web lets a caller in when either is enough; this module
+	 * filters the rows by ctx->levels. */
+	const char *guard_field, *guard_permission;
+	/* Rewrites aliases in a copy of the body before anything is looked at. */
+	int (*before_validate)(struct sch_ctx *ctx, json_t *body);
 	/* Hooks; all may be NULL; run inside the write's transaction; return 0 or -EINVAL with problems
-	 * added by sch_problem_add(), or another error. row: the complete new object (REST form). */
+	 * added by sch_problem_add(), or another error. row: the complete new object in REST form, but
+	 * inheritable fields are null when inherited, and the virtual fields of the input are in it;
+	 * old: the same before the write, NULL on create. Secrets are the clear text where the input
+	 * set one, absent elsewhere. */
 	int (*before_write)(struct sch_ctx *ctx, json_t *row, const json_t *old);
 	int (*after_write)(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old);
 	int (*before_delete)(struct sch_ctx *ctx, int64_t id, const json_t *old);
@@ -120,8 +143,21 @@ extern const size_t sch_n_entities;
 const struct sch_entity *sch_find(const char *name);         /* "account_template" or "accountTemplate" */
 void sch_rest_name(char *buf, size_t size, const struct sch_entity *entity); /* "accountTemplate" */
 
-/* Makes or extends the tables of all entities; forward only. Also tables sch_reference, audit_log,
- * audit_change, configuration_revision. Creates what a new node has (D-356). */
+/*
+ * Makes or extends the tables of all entities; forward only. Also tables sch_reference, audit_log,
+ * audit_change, configuration_revision. Creates what a new node has (D-356). After seal_init().
+ *
+ * Tables `<entity>` (saved) and `<entity>_applied` have the same columns: id, tenant_id (0: node; the
+ * id of the row itself is the tenant id in `tenant`, whose tenant_id is 0), revision (the tenant's
+ * saved revision that wrote the row), created_at, updated_at (wall microseconds), sort_key,
+ * search_key, then one column per field that is neither SCH_VIRTUAL nor `back`:
+ *   SCH_BOOL INTEGER 0/1; SCH_INT, SCH_REF, SCH_TIME BIGINT; the others TEXT.
+ *   SCH_ENUM_LIST, SCH_NET_LIST, SCH_REF_LIST: JSON array, ["PCMA","OPUS"], ["10.0.0.0/8"], [3,5].
+ *   SCH_DEST, SCH_LIST, SCH_OBJECT: compact JSON, complete with defaults.
+ *   SCH_SECRET, SCH_VERIFIER: seal_open() with context "<entity>.<field>", e.g. "account.password".
+ * NULL in an SCH_INHERIT column: the value of the same column in the template's row. Names of tables
+ * and columns are always quoted: "user" is a word of SQL.
+ */
 int sch_migrate(struct db *db);
 
 /* ------------------------------------------------------------------ one write or read */
@@ -135,15 +171,40 @@ struct sch_ctx {
 	const char *user_name; /* "admin@default"; for the audit */
 	const char *address;   /* where the request came from; for the audit */
 	enum sch_lang lang;
-	bool reveal_secrets;   /* ?reveal=true by one who may write (D-364) */
+	bool reveal_secrets;   /* ?reveal=true by one who may write (D-364), or the answer to a create */
 	bool force;            /* ?force=true (D-089) */
+	bool system;           /* the product itself acts: predefined things may be written */
+	/* The acting user's rights, for D-040 and D-042; levels NULL: everything is allowed. */
+	const uint8_t *levels; /* enum sch_level by index of sch_permissions[] */
+	int64_t role_id;
+	int role_priority;
+	/* Secrets that this write made up and that cannot be read again, {"password": "..."}; the web
+	 * shows them once and lets go with json_decref(). NULL: none. */
+	json_t *generated;
 	struct sch_problem problems[SCH_MAX_PROBLEMS]; /* filled on -EINVAL, -EDUPLICATE, -EINUSE */
 	size_t n_problems;
+	json_t *reset; /* delete: destinations that were reset, [{entity,id,title,field}] (D-089) */
 	struct arena *arena;   /* of the request; owns texts of problems */
+	/* Below: this module's own. */
+	char transaction[37];  /* audit id of the outermost write (PLT-01) */
+	unsigned depth;
 };
 
 void sch_problem_add(struct sch_ctx *ctx, const char *field, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* ------------------------------------------------------------------ for the hooks of entities */
+
+#define SCH_TR(ctx, italian, english) ((ctx)->lang == SCH_IT ? (italian) : (english))
+const char *sch_path(struct sch_ctx *ctx, const char *outer, const char *inner); /* "outer.inner" */
+int64_t sch_row_id(const json_t *row);                            /* 0: none yet */
+enum sch_level sch_role_level(const json_t *role, const char *key); /* of a row of role */
+/* A writer of other rows inside the same transaction: same caller, no problems, acts as the system.
+ * Problems of the inner write are moved over by sch_ctx_join(), their fields renamed by pairs
+ * { "username", "user_name", NULL }; unknown ones get the prefix. */
+void sch_ctx_inner(struct sch_ctx *inner, const struct sch_ctx *ctx);
+void sch_ctx_join(struct sch_ctx *ctx, struct sch_ctx *inner, const char *prefix,
+		  const char *const *renames);
 
 struct sch_query { /* D-228 */
 	const char *q;             /* free text */
