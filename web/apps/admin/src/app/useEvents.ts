@@ -1,0 +1,61 @@
+import { openEvents, type ConnectionState, type LiveEvent } from '@aoide/api';
+import { useQueryClient, type QueryClient } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { applyCallEvent, applyRegistrationEvent } from '../features/live/liveState';
+
+export const callsKey = ['live', 'calls'] as const;
+export const registrationsKey = ['live', 'registrations'] as const;
+export const changesKey = ['configuration'] as const;
+export const entityKey = (name: string): readonly [string, string] => ['entity', name];
+
+const topics = ['call.*', 'registration.*', 'config.*', 'entity.*'];
+
+/** Brings one event into what the pages show. */
+export function applyEvent(client: QueryClient, event: LiveEvent): void {
+  const family = event.topic.split('.')[0];
+  switch (family) {
+    case 'call':
+      client.setQueryData<Parameters<typeof applyCallEvent>[0]>(callsKey, (old) => old && applyCallEvent(old, event));
+      break;
+    case 'registration':
+      client.setQueryData<Parameters<typeof applyRegistrationEvent>[0]>(
+        registrationsKey,
+        (old) => old && applyRegistrationEvent(old, event),
+      );
+      break;
+    case 'config':
+      void client.invalidateQueries({ queryKey: changesKey });
+      break;
+    case 'entity': {
+      void client.invalidateQueries({ queryKey: changesKey });
+      const name = entityOf(event.data);
+      void client.invalidateQueries({ queryKey: name ? entityKey(name) : ['entity'] });
+      break;
+    }
+  }
+}
+
+function entityOf(data: unknown): string | null {
+  return typeof data === 'object' && data !== null && 'entity' in data && typeof data.entity === 'string'
+    ? data.entity
+    : null;
+}
+
+/** One connection for the whole session; pages only read the caches that it keeps fresh. */
+export function useEvents(): ConnectionState {
+  const client = useQueryClient();
+  const [state, setState] = useState<ConnectionState>('connecting');
+  useEffect(
+    () =>
+      openEvents(topics, {
+        onEvent: (event) => applyEvent(client, event),
+        onResync: () => {
+          void client.invalidateQueries({ queryKey: ['live'] });
+          void client.invalidateQueries({ queryKey: changesKey });
+        },
+        onState: setState,
+      }),
+    [client],
+  );
+  return state;
+}

@@ -1,0 +1,37 @@
+import { CdrApi } from './cdr';
+import { ConfigApi } from './config';
+import { EntityApi } from './entities';
+import { Http, type HttpOptions } from './http';
+import { LiveApi } from './live';
+import { SessionApi } from './session';
+
+/** The REST API as the web pages use it: the public one, nothing else. */
+export class Api {
+  readonly http: Http;
+  readonly session: SessionApi;
+  readonly entities: EntityApi;
+  readonly config: ConfigApi;
+  readonly live: LiveApi;
+  readonly cdr: CdrApi;
+
+  constructor(options: HttpOptions) {
+    this.http = new Http(options);
+    this.session = new SessionApi(this.http);
+    this.entities = new EntityApi(this.http);
+    this.config = new ConfigApi(this.http);
+    this.live = new LiveApi(this.http);
+    this.cdr = new CdrApi(this.http);
+  }
+}
+
+export * from './cdr';
+export * from './config';
+export { rowId, rowOverrides, rowTitle } from './entities';
+export type { ImportError, ImportMode, ImportReport, ListQuery, Loaded, Page, Row } from './entities';
+export * from './events';
+export type { HttpOptions } from './http';
+export * from './json';
+export * from './live';
+export { ApiError, type FieldProblem } from './problem';
+export * from './schema';
+export { may, type Level, type Session } from './session';
