@@ -35,11 +35,9 @@ enum call_event_type {
 	CALL_EV_REANSWER,
 	CALL_EV_ACK,
 	CALL_EV_INFO,
-	CALL_EV_REFER,
 	CALL_EV_ENDED,      /* a leg other than the caller's ended */
 	CALL_EV_RTP_SILENT, /* nothing heard from a leg for long */
 	CALL_EV_MEDIA_LOST, /* the media process died */
-	CALL_EV_HANGUP,     /* an administrator ends the call */
 };
 
 struct call_event {
@@ -77,13 +75,15 @@ struct call {
 	struct list steps;
 	uint32_t n_events, n_steps;
 	enum call_state state;
+	uint64_t id;                    /* in the journal */
 	char linkedid[40];
+	char account_name[CALL_TEXT];   /* the caller's SIP account */
 	char called[CALL_TEXT];         /* as dialled */
 	char called_name[CALL_TEXT], answered_by[CALL_TEXT];
 	char source[64];                /* IP:port of the caller */
 	int64_t start_us, answer_us, end_us;
 	struct result result;
-	bool is_queued_for_end;         /* hang-up asked while nothing waits */
+	bool is_ended_by_admin;
 };
 
 /* Takes the INVITE over (100 Trying) and starts the fiber. */
@@ -141,6 +141,10 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 /* Lets a and b talk until one ends: hold with music (TEL-03), new offers, digits. Returns 0 when b
  * ended, -EHANGUP when the caller did. */
 int call_bridge(struct call *call);
+
+/* Answers an offer of either leg (re-INVITE, UPDATE) while it rings or talks; may ask the other
+ * leg. Returns 0 also when it was refused, -EHANGUP. */
+int call_offer(struct call *call, struct leg *leg, const struct call_event *event);
 
 /* Path of the call (PLT-60). The step that was open is closed with cause. */
 struct call_step *call_step_enter(struct call *call, const char *type, int64_t id,

@@ -53,6 +53,8 @@ int cdr_migrate(struct db *db);
 
 /* Packs into buf (versioned, only what is set); returns the length or -EMSGSIZE. */
 int cdr_pack(const struct cdr *cdr, void *buf, size_t size);
+/* The reverse; -EBADMSG when the bytes are not a whole record. */
+int cdr_unpack(struct cdr *cdr, const void *data, size_t len);
 /* Inserts what cdr_pack made; a second insert of the same unique_id changes nothing. */
 int cdr_writer_apply(struct db *db, uint32_t kind, const void *data, size_t len);
 

@@ -42,12 +42,13 @@ struct engine {
 	struct engine_opts o;
 	struct list calls;
 	struct hash *by_linkedid;
+	struct list unsafe_cdrs;       /* posted, not yet acknowledged (call/record.c) */
 	struct hash *usage;            /* active calls per extension */
 	uint32_t n_calls;
 	uint64_t calls_total, calls_refused;
 	uint64_t call_counter;
 	int64_t first_epoch_s;         /* ids of this process start after its birth second */
-	uint64_t next_leg_id;
+	uint64_t next_call_id, next_leg_id;
 	char *sdp_buf;                 /* scratch of SDESC_MAX_BYTES; used up before any wait */
 	struct cdr *cdr_buf;           /* scratch, likewise */
 	uint8_t *record_buf;           /* scratch of CDR_RECORD_MAX_BYTES, likewise */

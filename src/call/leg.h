@@ -29,8 +29,10 @@ struct leg {
 	const struct snap_account *account;
 	const struct snap_extension *counted; /* extension whose usage this leg adds to */
 	uint64_t id;
+	size_t target;                    /* which of call_dial()'s targets it calls */
 	bool incoming;                    /* the peer called us */
 	bool direct;                      /* direct media: no streams of ours (BASE-47) */
+	bool media_failed;                /* no port, or the media process died */
 	bool is_held;                     /* the peer holds us */
 	enum leg_state state;
 	int tp;                           /* enum sip_transp */

@@ -32,13 +32,19 @@ static void on_media_event(const struct media_event *event, void *arg)
 
 	switch (event->type) {
 	case MEDIA_EV_OPENED:
+		call_wake(leg->call);
+		break;
 	case MEDIA_EV_FAILED:
+		log_warn("call.media_failed", "a stream could not be opened",
+			 kv_text("linkedid", leg->call->linkedid), kv_err(event->err));
+		leg->media_failed = true;
 		call_wake(leg->call);
 		break;
 	case MEDIA_EV_RTP_TIMEOUT:
 		call_post(leg->call, CALL_EV_RTP_SILENT, leg, 0, 0, 0, NULL, NULL, NULL);
 		break;
 	case MEDIA_EV_LOST:
+		leg->media_failed = true;
 		call_post(leg->call, CALL_EV_MEDIA_LOST, leg, 0, 0, 0, NULL, NULL, NULL);
 		break;
 	case MEDIA_EV_LATCHED:

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "call/engine.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "call/call.h"
+#include "call/cdr.h"
+#include "sip/sdesc.h"
+#include "snapshot/snapshot.h"
+
+#define CALL_BUCKETS  4096
+#define USAGE_BUCKETS 4096
+
+/* Active calls of one extension; exists while there are any. */
+struct usage {
+	struct le he;
+	int64_t extension_id;
+	uint32_t calls;
+};
+
+static void usage_destructor(void *arg)
+{
+	struct usage *usage = arg;
+
+	hash_unlink(&usage->he);
+}
+
+static void engine_destructor(void *arg)
+{
+	struct engine *engine = arg;
+
+	list_flush(&engine->unsafe_cdrs);
+	hash_flush(engine->usage);
+	mem_deref(engine->usage);
+	mem_deref(engine->by_linkedid);
+	mem_deref(engine->sdp_buf);
+	mem_deref(engine->cdr_buf);
+	mem_deref(engine->record_buf);
+}
+
+int engine_alloc(struct engine **ret, const struct engine_opts *opts)
+{
+	struct engine *engine = mem_zalloc(sizeof(*engine), engine_destructor);
+	int err;
+
+	if (!engine)
+		return -ENOMEM;
+
+	engine->o = *opts;
+	list_init(&engine->calls);
+
+	/* Ids start after the second of birth: the process before us cannot have used it (D-208). */
+	engine->first_epoch_s = clk_wall_s() + 1;
+	engine->next_call_id = (uint64_t)engine->first_epoch_s << 24;
+	engine->sdp_buf = mem_zalloc(SDESC_MAX_BYTES, NULL);
+	engine->cdr_buf = mem_zalloc(sizeof(struct cdr), NULL);
+	engine->record_buf = mem_zalloc(CDR_RECORD_MAX_BYTES, NULL);
+
+	err = err_from_re(hash_alloc(&engine->by_linkedid, CALL_BUCKETS));
+	if (!err)
+		err = err_from_re(hash_alloc(&engine->usage, USAGE_BUCKETS));
+	if (!err && (!engine->sdp_buf || !engine->cdr_buf || !engine->record_buf))
+		err = -ENOMEM;
+	if (err) {
+		mem_deref(engine);
+		return err;
+	}
+
+	*ret = engine;
+	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	mem_deref(engine);
+}
+
+void engine_invite(const struct sip_msg *msg, const struct snap_account *account, void *arg)
+{
+	struct engine *engine = arg;
+	int err;
+
+	err = call_incoming(engine, msg, account);
+	if (!err)
+		return;
+
+	engine->calls_refused++;
+	log_warn("call.refused", "an INVITE could not become a call",
+		 kv_text("account", account->username), kv_sa("src", &msg->src), kv_err(err));
+}
+
+static bool linkedid_cmp(struct le *le, void *arg)
+{
+	const struct call *call = le->data;
+
+	return !strcmp(call->linkedid, arg);
+}
+
+struct call *engine_call_find(const struct engine *engine, const char *linkedid)
+{
+	return list_ledata(hash_lookup(engine->by_linkedid, hash_joaat_str(linkedid), linkedid_cmp,
+				       (void *)linkedid));
+}
+
+void engine_hangup_all(struct engine *engine)
+{
+	engine->draining = true;
+
+	for (struct le *le = engine->calls.head; le; le = le->next)
+		call_hangup(le->data);
+}
+
+void engine_unique_id(struct engine *engine, char *buf, size_t size)
+{
+	int64_t now_s = clk_wall_s();
+
+	if (now_s < engine->first_epoch_s)
+		now_s = engine->first_epoch_s;
+
+	(void)re_snprintf(buf, size, "%lld.%llu", (long long)now_s,
+			  (unsigned long long)engine->call_counter++);
+}
+
+static bool usage_cmp(struct le *le, void *arg)
+{
+	const struct usage *usage = le->data;
+
+	return usage->extension_id == *(const int64_t *)arg;
+}
+
+static struct usage *usage_find(const struct engine *engine, const struct snap_extension *extension)
+{
+	int64_t id = extension->id;
+
+	return list_ledata(hash_lookup(engine->usage, (uint32_t)id, usage_cmp, &id));
+}
+
+uint32_t engine_usage(const struct engine *engine, const struct snap_extension *extension)
+{
+	const struct usage *usage = usage_find(engine, extension);
+
+	return usage ? usage->calls : 0;
+}
+
+void engine_usage_add(struct engine *engine, const struct snap_extension *extension)
+{
+	struct usage *usage = usage_find(engine, extension);
+
+	if (!usage) {
+		usage = mem_zalloc(sizeof(*usage), usage_destructor);
+		if (!usage)
+			return; /* a limit that counts one too few beats a lost call */
+		usage->extension_id = extension->id;
+		hash_append(engine->usage, (uint32_t)extension->id, &usage->he, usage);
+	}
+
+	usage->calls++;
+}
+
+void engine_usage_remove(struct engine *engine, const struct snap_extension *extension)
+{
+	struct usage *usage = usage_find(engine, extension);
+
+	if (usage && --usage->calls == 0)
+		mem_deref(usage);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "services/extension.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "call/call.h"
+#include "call/engine.h"
+#include "call/leg.h"
+#include "sip/edge.h"
+#include "sip/registrar.h"
+#include "snapshot/snapshot.h"
+
+#define EXTENSION_MAX_TARGETS 32
+
+enum { ORIGIN_INTERNAL, ORIGIN_EXTERNAL, ORIGIN_TRANSFER };
+
+/* BASE-39, D-369: both limits are looked at for an incoming call. */
+static bool is_busy(const struct call *call, const struct snap_extension *extension)
+{
+	uint32_t calls = engine_usage(call->engine, extension);
+
+	return (extension->busy_level && calls >= extension->busy_level) ||
+	       (extension->max_concurrent_calls && calls >= extension->max_concurrent_calls);
+}
+
+/* Where the extension's phones are now. The account that calls does not ring itself. */
+static size_t find_targets(const struct call *call, const struct snap_extension *extension,
+			   struct dial_target *targets)
+{
+	const struct registrar *reg = edge_registrar(call->engine->o.edge);
+	const struct reg_contact *contacts[REG_MAX_CONTACTS];
+	size_t n = 0;
+
+	for (uint16_t i = 0; i < extension->n_accounts; i++) {
+		const struct snap_account *account = extension->accounts[i];
+		size_t found;
+
+		if (!account->enabled || (call->a && account == call->a->account))
+			continue;
+
+		found = reg_contacts(reg, account, contacts, REG_MAX_CONTACTS);
+		for (size_t k = 0; k < found && n < EXTENSION_MAX_TARGETS; k++) {
+			struct dial_target *target = &targets[n++];
+
+			target->account = account;
+			target->dst = contacts[k]->dst;
+			target->tp = contacts[k]->tp;
+			str_ncpy(target->uri, contacts[k]->uri, sizeof(target->uri));
+			if (contacts[k]->path)
+				str_ncpy(target->path, contacts[k]->path, sizeof(target->path));
+		}
+	}
+
+	return n;
+}
+
+int extension_run(struct call *call, const struct snap_extension *extension, struct result *result)
+{
+	struct dial_target *targets;
+	size_t n;
+	int err;
+
+	if (is_busy(call, extension)) {
+		*result = (struct result){ .outcome = OUTCOME_BUSY };
+		return 0;
+	}
+
+	targets = mem_zalloc(EXTENSION_MAX_TARGETS * sizeof(*targets), NULL);
+	if (!targets)
+		return -ENOMEM;
+
+	n = find_targets(call, extension, targets);
+	if (!n) {
+		*result = (struct result){ .outcome = OUTCOME_UNAVAILABLE };
+		err = 0;
+		goto out;
+	}
+
+	err = call_dial(call, targets, n,
+			&(struct dial_opts){
+				.ring_ms = extension->no_answer_s[ORIGIN_INTERNAL] * 1000u,
+				.callee = extension },
+			result);
+
+out:
+	mem_deref(targets);
+	return err;
+}
