@@ -22,7 +22,12 @@
 #define USE_TLS 1
 #endif
 
+/* libre and jansson both name these; nobody uses libre's JSON, so its names step aside. */
+#define JSON_STRING RE_JSON_STRING
+#define JSON_NULL   RE_JSON_NULL
 #include <re/re.h>
+#undef JSON_STRING
+#undef JSON_NULL
 
 /* libre defines what errno lacks on Linux; this name is an error of ours (base/err.h). */
 #undef EAUTH

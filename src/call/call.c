@@ -32,6 +32,8 @@ static void call_destructor(void *arg)
 	hash_unlink(&call->he);
 	list_flush(&call->events);
 	list_flush(&call->steps);
+	for (size_t i = 0; i < call->n_callids; i++)
+		mem_deref(call->callids[i]);
 	snap_tenant_unref(call->tenant);
 }
 
@@ -126,6 +128,13 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 	list_append(&call->events, &event->le, event);
 	call->n_events++;
 	fiber_wake(call->fiber);
+}
+
+void call_note_dialog(struct call *call, const struct leg *leg)
+{
+	if (leg->inv && call->n_callids < CALL_MAX_TRACED &&
+	    !str_dup(&call->callids[call->n_callids], inv_callid(leg->inv)))
+		call->n_callids++;
 }
 
 void call_wake(struct call *call)
@@ -280,6 +289,7 @@ static void call_main(void *arg)
 		 kv_text("status", outcome_rule(call->result.outcome)->cdr_status),
 		 kv_int("ms", (call->end_us - call->start_us) / 1000));
 
+	engine_remember(engine, call);
 	engine->n_calls--;
 	mem_deref(call);
 }
@@ -362,6 +372,7 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 
 	err = inv_accept(&leg->inv, engine->o.edge, msg,
 			 extension ? extension->number : account->username, leg_inv_event, leg);
+	call_note_dialog(call, leg);
 	if (err) {
 		leg->state = LEG_ENDED;
 		call->result = (struct result){ .outcome = OUTCOME_FAILED, .scode = 400 };

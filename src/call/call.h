@@ -25,6 +25,7 @@ struct snap_tenant;
 #define CALL_MAX_STEPS  20 /* hops of the routing loop (TEL-01) */
 #define CALL_MAX_EVENTS 64 /* waiting for the fiber; a peer that floods is hung up */
 #define CALL_TEXT       80
+#define CALL_MAX_TRACED 16 /* dialogs of a call whose Call-IDs are kept for its trace */
 
 enum call_state { CALL_NEW, CALL_RINGING, CALL_ANSWERED, CALL_HELD, CALL_ENDED };
 
@@ -84,6 +85,8 @@ struct call {
 	int64_t start_us, answer_us, end_us;
 	struct result result;
 	bool is_ended_by_admin;
+	char *callids[CALL_MAX_TRACED]; /* of all its dialogs, ended ones too */
+	size_t n_callids;
 };
 
 /* Takes the INVITE over (100 Trying) and starts the fiber. */
@@ -103,6 +106,8 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 /* The caller's leg has ended: hang-up is sticky from now on. */
 void call_caller_gone(struct call *call);
 void call_wake(struct call *call);
+/* The leg has its dialog: its Call-ID belongs to the call's trace. */
+void call_note_dialog(struct call *call, const struct leg *leg);
 
 /* ------------------------------------------------------------------ waits, in the fiber */
 

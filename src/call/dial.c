@@ -85,9 +85,9 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 	const struct snap_sip *sip = snap_sip(call->engine->o.snap);
 	const char *routes[1] = { target->path };
 	char from[160], to[160], hdrs[320];
+	int err;
 	const char *text = NULL;
 	struct sdesc *offer = NULL;
-	int err;
 
 	if (call->a->remote) {
 		err = leg_media_filter(&offer, call->a->remote, call->a, leg);
@@ -102,7 +102,7 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", call_caller_number(call), &leg->local);
 	(void)re_snprintf(to, sizeof(to), "sip:%s@%j", call->called, &leg->local);
 
-	return inv_invite(&leg->inv, call->engine->o.edge,
+	err = inv_invite(&leg->inv, call->engine->o.edge,
 			  &(struct inv_invite_opts){
 				  .ruri = target->uri,
 				  .to_uri = to,
@@ -119,6 +119,8 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 				  .min_se_s = sip->min_se_s,
 			  },
 			  leg_inv_event, leg);
+	call_note_dialog(call, leg);
+	return err;
 }
 
 static int add_leg(struct dial *dial, const struct dial_target *target, size_t index)

@@ -28,10 +28,20 @@ static void usage_destructor(void *arg)
 	hash_unlink(&usage->he);
 }
 
+static void forget(struct engine_ended *ended)
+{
+	for (size_t i = 0; i < ended->n; i++)
+		mem_deref(ended->callids[i]);
+	ended->callids = mem_deref(ended->callids);
+	ended->n = 0;
+}
+
 static void engine_destructor(void *arg)
 {
 	struct engine *engine = arg;
 
+	for (size_t i = 0; i < ENGINE_REMEMBERED; i++)
+		forget(&engine->ended[i]);
 	list_flush(&engine->unsafe_cdrs);
 	hash_flush(engine->usage);
 	mem_deref(engine->usage);
@@ -122,6 +132,42 @@ void engine_unique_id(struct engine *engine, char *buf, size_t size)
 
 	(void)re_snprintf(buf, size, "%lld.%llu", (long long)now_s,
 			  (unsigned long long)engine->call_counter++);
+}
+
+void engine_remember(struct engine *engine, struct call *call)
+{
+	struct engine_ended *ended = &engine->ended[engine->next_ended++ % ENGINE_REMEMBERED];
+
+	forget(ended);
+	ended->callids = mem_alloc(sizeof(call->callids), NULL);
+	if (!ended->callids)
+		return;
+
+	str_ncpy(ended->linkedid, call->linkedid, sizeof(ended->linkedid));
+	memcpy(ended->callids, call->callids, sizeof(call->callids));
+	ended->n = call->n_callids;
+	call->n_callids = 0;
+}
+
+const char *const *engine_callids(const struct engine *engine, const char *linkedid, size_t *n)
+{
+	const struct call *call = engine_call_find(engine, linkedid);
+
+	if (call) {
+		*n = call->n_callids;
+		return (const char *const *)call->callids;
+	}
+
+	for (size_t i = 0; i < ENGINE_REMEMBERED; i++) {
+		const struct engine_ended *ended = &engine->ended[i];
+
+		if (ended->n && !strcmp(ended->linkedid, linkedid)) {
+			*n = ended->n;
+			return (const char *const *)ended->callids;
+		}
+	}
+
+	return NULL;
 }
 
 static bool usage_cmp(struct le *le, void *arg)

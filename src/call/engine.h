@@ -23,6 +23,13 @@ struct cdr;
 struct sip_msg;
 
 #define ENGINE_MAX_CALLS 50000
+#define ENGINE_REMEMBERED 512 /* ended calls whose trace can still be asked for */
+
+struct engine_ended {
+	char linkedid[40];
+	char **callids; /* mem_alloc'ed texts in a mem_alloc'ed array */
+	size_t n;
+};
 
 /* Runs in the call's fiber from the INVITE until everything is over (services/route.c). */
 typedef void(engine_route_h)(struct call *call, void *arg);
@@ -49,6 +56,8 @@ struct engine {
 	uint64_t call_counter;
 	int64_t first_epoch_s;         /* ids of this process start after its birth second */
 	uint64_t next_call_id, next_leg_id;
+	struct engine_ended ended[ENGINE_REMEMBERED];
+	size_t next_ended;
 	char *sdp_buf;                 /* scratch of SDESC_MAX_BYTES; used up before any wait */
 	struct cdr *cdr_buf;           /* scratch, likewise */
 	uint8_t *record_buf;           /* scratch of CDR_RECORD_MAX_BYTES, likewise */
@@ -64,6 +73,11 @@ void engine_invite(const struct sip_msg *msg, const struct snap_account *account
 
 struct call *engine_call_find(const struct engine *engine, const char *linkedid);
 void engine_hangup_all(struct engine *engine);
+
+/* Keeps the Call-IDs of a call that ends; they move out of it. */
+void engine_remember(struct engine *engine, struct call *call);
+/* Call-IDs of a call that is or was; borrowed until the loop turns. NULL: unknown. */
+const char *const *engine_callids(const struct engine *engine, const char *linkedid, size_t *n);
 
 /* "<epoch seconds>.<counter>" (D-208); never repeats, not even after a restart. */
 void engine_unique_id(struct engine *engine, char *buf, size_t size);

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "switch/switch.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/seal.h"
+#include "base/timer.h"
+#include "bus/bus.h"
+#include "call/cdr.h"
+#include "call/engine.h"
+#include "call/journal.h"
+#include "call/record.h"
+#include "db/db.h"
+#include "db/writer.h"
+#include "media/client.h"
+#include "services/route.h"
+#include "sip/edge.h"
+#include "sip/registrar.h"
+#include "snapshot/snapshot.h"
+#include "switch/commands.h"
+#include "switch/loader.h"
+#include "switch/registration.h"
+
+#define SWEEP_MS       200
+#define DRAIN_MS       3000 /* what BYEs get before the process ends */
+#define WRITER_STOP_MS 5000
+#define DB_RETRY_S     2
+#define MAX_FDS        65536
+
+struct sw {
+	const struct config *config;
+	char db_url[1024];
+	struct snap *snap;
+	struct loader *loader;
+	struct writer *writer;
+	struct call_journal *journal;
+	struct media *media;
+	struct edge *edge;
+	struct engine *engine;
+	struct bus *bus;
+	struct commands *commands;
+	struct tmr sweep, drain;
+	uint64_t drain_until_ms;
+	bool is_ready;
+};
+
+/* ------------------------------------------------------------------ what the parts ask of us */
+
+static int apply_record(struct db *db, uint32_t kind, const void *data, size_t len, void *arg)
+{
+	if (kind == CDR_RECORD)
+		return cdr_writer_apply(db, kind, data, len);
+	if (kind >= REG_RECORD_FIRST && kind <= REG_RECORD_LAST)
+		return reg_writer_apply(db, kind, data, len);
+
+	return -EINVAL;
+}
+
+static void on_loaded(struct loader_done *done, void *arg)
+{
+	struct sw *sw = arg;
+	json_t *answer = NULL;
+	uint64_t took_ms = clk_mono_ms() - done->started_ms;
+	int err = done->err;
+
+	if (!err && done->sip)
+		snap_swap_sip(sw->snap, done->sip, done->arena);
+	if (!err && done->tenant_id) {
+		int64_t revision = done->tenant ? done->tenant->revision : 0;
+
+		err = snap_swap(sw->snap, done->tenant_id, done->tenant);
+		reg_snapshot_changed(edge_registrar(sw->edge), done->tenant_id);
+		if (!err)
+			answer = json_pack("{s:I, s:I}", "revision", (json_int_t)revision, "took_ms",
+					   (json_int_t)took_ms);
+	}
+
+	if (err)
+		log_error("switch.apply_failed", "the new configuration is not in force",
+			  kv_int("tenant", done->tenant_id), kv_err(err));
+	else
+		log_info("switch.applied", "new configuration in force",
+			 kv_int("tenant", done->tenant_id), kv_int("ms", took_ms));
+
+	if (done->reply)
+		bus_reply(done->reply, err, answer ? answer : json_object());
+	else
+		json_decref(answer);
+	free(done);
+}
+
+static void on_registration(const struct reg_contact *contact, const char *what, void *arg)
+{
+	struct sw *sw = arg;
+
+	registration_publish(sw->bus, sw->snap, contact, what);
+}
+
+static void on_edge_event(const char *subject, int64_t tenant_id, const char *json, void *arg)
+{
+	struct sw *sw = arg;
+	char full[128];
+
+	if (!sw->bus)
+		return;
+
+	if (tenant_id)
+		(void)snprintf(full, sizeof(full), "t.%lld.%s", (long long)tenant_id, subject);
+	else
+		(void)snprintf(full, sizeof(full), "sys.%s", subject);
+	(void)bus_publish_text(sw->bus, full, json, strlen(json));
+}
+
+static void on_invite(const struct sip_msg *msg, const struct snap_account *account, void *arg)
+{
+	struct sw *sw = arg;
+
+	engine_invite(msg, account, sw->engine);
+}
+
+static void tell_ready(struct sw *sw)
+{
+	if (sw->is_ready || !sw->bus || !media_is_up(sw->media))
+		return;
+
+	sw->is_ready = true;
+	(void)bus_publish(sw->bus, "sys.process.ready",
+			  json_pack("{s:s, s:i}", "process", "switch", "pid", (int)getpid()));
+	log_info("switch.ready", "calls can be made");
+}
+
+static void on_media(bool up, void *arg)
+{
+	if (up)
+		tell_ready(arg);
+	else
+		log_warn("switch.media_lost", "no media process; new calls are refused until it is back");
+}
+
+/* ------------------------------------------------------------------ start */
+
+/* A database that is not there yet is waited for: phones cannot register without it anyway. */
+static int open_database(struct sw *sw, struct db **ret)
+{
+	char text[256];
+	int err;
+
+	for (;;) {
+		err = db_open(ret, sw->db_url, text, sizeof(text));
+		if (!err)
+			return 0;
+
+		log_error("switch.no_database", "cannot open the database; trying again",
+			  kv_text("why", text), kv_err(err));
+		(void)sleep(DB_RETRY_S);
+	}
+}
+
+static int start_storage(struct sw *sw)
+{
+	char dir[512];
+	struct db *db = NULL;
+	int err;
+
+	err = open_database(sw, &db);
+	if (err)
+		return err;
+
+	err = reg_migrate(db);
+	if (!err)
+		err = cdr_migrate(db);
+	db_close(db);
+	if (err)
+		return err;
+
+	return writer_start(&sw->writer, &(struct writer_opts){
+		.journal_dir = config_path(dir, sizeof(dir), sw->config, CONFIG_JOURNAL_DIR),
+		.name = "switch",
+		.db_url = sw->db_url,
+		.apply_h = apply_record,
+		.arg = sw,
+	});
+}
+
+static int start_snapshot(struct sw *sw)
+{
+	int err;
+
+	err = snap_alloc(&sw->snap);
+	if (err)
+		return err;
+
+	return loader_start(&sw->loader, sw->db_url, sw->snap, on_loaded, sw);
+}
+
+static int start_edge(struct sw *sw)
+{
+	const struct config *config = sw->config;
+	char cert[512];
+	struct db *db = NULL;
+	int err;
+
+	err = edge_alloc(&sw->edge, &(struct edge_opts){
+		.listen = config->listen,
+		.advertise = config->advertise,
+		.udp_port = config->sip_port,
+		.tcp_port = config->sip_port,
+		.tls_port = (uint16_t)(config->sip_port + 1),
+		.ws_port = config->ws_port,
+		.wss_port = config->wss_port,
+		.cert_path = config_path(cert, sizeof(cert), config, CONFIG_TLS_CERT),
+		.snap = sw->snap,
+		.writer = sw->writer,
+		.invite_h = on_invite,
+		.event_h = on_edge_event,
+		.arg = sw,
+	});
+	if (err)
+		return err;
+
+	reg_set_change_handler(edge_registrar(sw->edge), on_registration, sw);
+
+	err = open_database(sw, &db);
+	if (!err)
+		err = reg_load(edge_registrar(sw->edge), db);
+	db_close(db);
+	return err;
+}
+
+static void sweep_h(void *arg)
+{
+	struct sw *sw = arg;
+
+	call_record_sweep(sw->engine);
+	tmr_start(&sw->sweep, SWEEP_MS, sweep_h, sw);
+}
+
+/* Calls of a process that was killed are ended before new ones come in. */
+struct left_call {
+	struct le le;
+	uint64_t call_id;
+	size_t len;
+	uint8_t data[];
+};
+
+static void keep_left_call(uint64_t call_id, const void *data, size_t len, void *arg)
+{
+	struct list *left = arg;
+	struct left_call *call = mem_zalloc(sizeof(*call) + len, NULL);
+
+	if (!call)
+		return;
+
+	call->call_id = call_id;
+	call->len = len;
+	memcpy(call->data, data, len);
+	list_append(left, &call->le, call);
+}
+
+static int start_engine(struct sw *sw)
+{
+	char path[512], dir[512];
+	struct list left = LIST_INIT;
+	int err;
+
+	err = media_connect(&sw->media,
+			    config_path(path, sizeof(path), sw->config, CONFIG_MEDIA_SOCKET), on_media,
+			    sw);
+	if (!err)
+		err = call_journal_open(&sw->journal,
+					config_path(dir, sizeof(dir), sw->config, CONFIG_JOURNAL_DIR),
+					keep_left_call, &left);
+	if (err)
+		goto out;
+
+	err = engine_alloc(&sw->engine, &(struct engine_opts){
+		.edge = sw->edge,
+		.media = sw->media,
+		.snap = sw->snap,
+		.writer = sw->writer,
+		.journal = sw->journal,
+		.bus = sw->bus,
+		.route_h = route_run,
+		.arg = sw,
+	});
+	if (err)
+		goto out;
+
+	while (left.head) {
+		struct left_call *call = left.head->data;
+
+		list_unlink(&call->le);
+		call_record_recover(call->call_id, call->data, call->len, sw->engine);
+		mem_deref(call);
+	}
+
+	tmr_start(&sw->sweep, SWEEP_MS, sweep_h, sw);
+
+out:
+	list_flush(&left);
+	return err;
+}
+
+static int start_bus(struct sw *sw)
+{
+	char path[512];
+
+	return bus_connect(&sw->bus,
+			   config_path(path, sizeof(path), sw->config, CONFIG_BUS_SOCKET), "switch");
+}
+
+/* ------------------------------------------------------------------ end */
+
+static void drain_h(void *arg)
+{
+	struct sw *sw = arg;
+
+	if (sw->engine->n_calls && clk_mono_ms() < sw->drain_until_ms) {
+		tmr_start(&sw->drain, 50, drain_h, sw);
+		return;
+	}
+
+	re_cancel();
+}
+
+static struct sw *signalled; /* libre's signal handler has no argument */
+
+static void signal_h(int sig)
+{
+	struct sw *sw = signalled;
+
+	if (sw->engine->draining)
+		return;
+
+	log_info("switch.stopping", "ending all calls", kv_int("signal", sig),
+		 kv_int("calls", sw->engine->n_calls));
+	engine_hangup_all(sw->engine);
+	sw->drain_until_ms = clk_mono_ms() + DRAIN_MS;
+	/* Also without calls the last responses get a moment. */
+	tmr_start(&sw->drain, 200, drain_h, sw);
+}
+
+static void stop(struct sw *sw)
+{
+	tmr_cancel(&sw->sweep);
+	tmr_cancel(&sw->drain);
+	if (sw->engine)
+		call_record_sweep(sw->engine);
+	loader_stop(sw->loader);
+	bus_close(sw->bus);
+	commands_stop(sw->commands);
+	edge_close(sw->edge);
+	writer_stop(sw->writer, WRITER_STOP_MS);
+	if (sw->engine)
+		call_record_sweep(sw->engine);
+	call_journal_close(sw->journal);
+	engine_free(sw->engine);
+	mem_deref(sw->media);
+	snap_free(sw->snap);
+}
+
+int switch_main(const struct config *config)
+{
+	struct sw sw = { .config = config };
+	char path[512];
+	int err;
+
+	(void)log_start("switch");
+	(void)signal(SIGPIPE, SIG_IGN);
+	str_ncpy(sw.db_url,
+		 strcmp(config->database, "sqlite") ?
+			 config->database :
+			 config_path(path, sizeof(path), config, CONFIG_DB_FILE),
+		 sizeof(sw.db_url));
+	tmr_init(&sw.sweep);
+	tmr_init(&sw.drain);
+
+	err = err_from_re(libre_init());
+	if (err)
+		return err;
+	(void)fd_setsize(MAX_FDS);
+	(void)timer_selfcheck();
+
+	err = fiber_init();
+	if (!err)
+		err = seal_init(config->data_dir);
+	if (!err)
+		err = start_storage(&sw);
+	if (!err)
+		err = start_snapshot(&sw);
+	if (!err)
+		err = start_bus(&sw);
+	if (!err)
+		err = start_edge(&sw);
+	if (!err)
+		err = start_engine(&sw);
+	if (!err)
+		err = commands_start(&sw.commands, sw.bus, sw.engine, sw.loader);
+
+	if (!err) {
+		signalled = &sw;
+		tell_ready(&sw);
+		err = err_from_re(re_main(signal_h));
+		signalled = NULL;
+	} else {
+		log_error("switch.start_failed", "the switch cannot start", kv_err(err));
+	}
+
+	stop(&sw);
+	fiber_close();
+	libre_close();
+	log_stop();
+	return err;
+}
