@@ -53,6 +53,14 @@ int bus_request_wait(json_t **ret, struct bus *bus, const char *subject, json_t 
 /* Answers a request, now or later, from any thread; err 0 or negative. Steals data. Exactly once. */
 void bus_reply(struct bus_reply *reply, int err, json_t *data);
 
+/*
+ * What every process of ours does: answers `cmd.<process>.loglevel`, and says when it is ready to serve,
+ * for which the supervisor waits (again after each restart of the process). Data of
+ * sys.process.ready: {"process":"switch","pid":1}.
+ */
+int bus_serve_process(struct bus *bus, const char *process);
+int bus_process_ready(struct bus *bus, const char *process);
+
 /* The hub runs in a thread of its own. path: Unix socket, mode 0600. */
 int bus_hub_start(struct bus_hub **ret, const char *socket_path);
 void bus_hub_stop(struct bus_hub *hub);
