@@ -9,7 +9,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "snapshot/snapshot.h"
+#include "sip/digest.h"
 #include "sip/edge_priv.h"
+#include "sip/limiter.h"
+#include "sip/registrar_priv.h"
+#include "sip/trace.h"
+#include "sip/transp_guard.h"
 
 #define EDGE_CTRANS_BUCKETS 4096
 #define EDGE_STRANS_BUCKETS 4096
@@ -302,17 +307,62 @@ static int dns_client(struct edge *edge)
 	return err_from_re(dnsc_alloc(&edge->dnsc, NULL, servers, n));
 }
 
+static void trace_handler(bool tx, enum sip_transp tp, const struct sa *src, const struct sa *dst,
+			  const uint8_t *pkt, size_t len, void *arg)
+{
+	struct edge *edge = arg;
+
+	trace_add(edge->trace, tx, tp, src, dst, pkt, len);
+}
+
 static void edge_destructor(void *arg)
 {
 	struct edge *edge = arg;
 
 	mem_deref(edge->lsnr_req);
 	mem_deref(edge->lsnr_resp);
+	mem_deref(edge->registrar);
+	if (edge->sip)
+		sip_set_trace_handler(edge->sip, NULL);
 	sip_close(edge->sip, true);
+	mem_deref(edge->guard); /* before the sockets that it looks into */
 	mem_deref(edge->sip);
+	mem_deref(edge->trace);
+	mem_deref(edge->limiter);
+	mem_deref(edge->digest);
 	mem_deref(edge->dnsc);
 	mem_deref(edge->tls);
 	mem_deref(edge->cert_path);
+}
+
+static int parts_alloc(struct edge *edge)
+{
+	int err;
+
+	err = digest_alloc(&edge->digest);
+	if (err)
+		return err;
+	err = limiter_alloc(&edge->limiter);
+	if (err)
+		return err;
+	err = trace_alloc(&edge->trace, EDGE_TRACE_MESSAGES, EDGE_TRACE_BYTES);
+	if (err)
+		return err;
+	err = registrar_alloc(&edge->registrar, edge, edge->sip, edge->snap, edge->writer,
+			      edge->digest);
+	if (err)
+		return err;
+	err = guard_alloc(&edge->guard, edge);
+	if (err)
+		return err;
+	err = err_from_re(sip_listen(&edge->lsnr_req, edge->sip, true, edge_request, edge));
+	if (err)
+		return err;
+	err = err_from_re(sip_listen(&edge->lsnr_resp, edge->sip, false, edge_response, edge));
+	if (err)
+		return err;
+	sip_set_trace_handler(edge->sip, trace_handler);
+	return 0;
 }
 
 int edge_alloc(struct edge **ret, const struct edge_opts *opts)
@@ -351,6 +401,9 @@ int edge_alloc(struct edge **ret, const struct edge_opts *opts)
 	}
 
 	err = transports_add(edge, opts);
+	if (err)
+		goto out;
+	err = parts_alloc(edge);
 
 out:
 	if (err)
@@ -389,4 +442,17 @@ const struct snap *edge_snap(const struct edge *edge)
 void edge_stats(const struct edge *edge, struct edge_stats *ret)
 {
 	*ret = edge->stats;
+	ret->registrations = reg_count(edge->registrar);
+	ret->tcp_connections = guard_conn_count(edge->guard);
+}
+
+int edge_trace_text(const struct edge *edge, char **ret, const char *const *callids, size_t n)
+{
+	return trace_text(edge->trace, ret, callids, n);
+}
+
+int edge_trace_pcap(const struct edge *edge, uint8_t **ret, size_t *len, const char *const *callids,
+		    size_t n)
+{
+	return trace_pcap(edge->trace, ret, len, callids, n);
 }

@@ -131,6 +131,13 @@ enum limit limiter_check(struct limiter *limiter, const struct sa *src, const st
 	return LIMIT_NONE;
 }
 
+bool limiter_is_good(struct limiter *limiter, const struct sa *src)
+{
+	const struct entry *source = find(limiter, key_of(limiter, src, NULL));
+
+	return source && source->good_until_ms > clk_mono_ms();
+}
+
 static uint32_t count(struct entry *entry, uint64_t now_ms)
 {
 	if (now_ms - entry->window_ms >= MINUTE_MS) {
@@ -174,10 +181,9 @@ void limiter_passed(struct limiter *limiter, const struct sa *src, const struct 
 	struct entry *source = find(limiter, key_of(limiter, src, NULL));
 	struct entry *pair;
 
-	/* Only who failed before, or will, needs an entry: the first failure of a good address comes
-	 * with a password that was right a moment ago on another phone. */
 	if (!source)
 		source = find_or_add(limiter, key_of(limiter, src, NULL));
+	source->touched_ms = clk_mono_ms();
 	source->good_until_ms = clk_mono_ms() + LIMIT_GOOD_MS;
 	pair = find(limiter, key_of(limiter, src, user));
 	if (pair)

@@ -46,6 +46,8 @@ enum limit limiter_failed(struct limiter *limiter, const struct sa *src, const s
  * silence the others. */
 void limiter_passed(struct limiter *limiter, const struct sa *src, const struct pl *user);
 
+bool limiter_is_good(struct limiter *limiter, const struct sa *src);
+
 /* Not loopback, private, link-local or unique local (RFC 1918, 6598, 3927, 4193). */
 bool limiter_is_public(const struct sa *src);
 

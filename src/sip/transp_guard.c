@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sip/transp_guard.h"
+
+#include <string.h>
+#include <strings.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "sip/edge_priv.h"
+#include "sip/limiter.h"
+
+#define LIBRE_VERSION   "1.1.0"
+#define UDP_LAYER       0
+#define UDP_RX_BYTES    8192 /* libre's buffer: a longer datagram arrives cut */
+#define RECOUNT_MS      1000
+#define SOURCE_COUNTERS 4096
+#define SHORT_MESSAGE   4    /* keep-alives; libre drops them */
+
+/* libre 1.1.0, src/sip/sip.h: the start of it. */
+struct priv_sip {
+	struct list transpl, lsnrl, reql;
+	struct hash *ht_ctrans, *ht_strans, *ht_strans_mrg, *ht_conn;
+};
+
+/* src/sip/transp.c */
+struct priv_transport {
+	struct le le;
+	struct sa laddr;
+	struct sip *sip;
+	struct tls *tls;
+	void *sock;
+	enum sip_transp tp;
+	struct http_cli *http_cli;
+	struct http_sock *http_sock;
+};
+
+/* src/sip/transp.c: the start of it */
+struct priv_conn {
+	struct le he;
+	struct list ql, kal;
+	struct tmr tmr, tmr_ka;
+	struct sa laddr, paddr;
+};
+
+/* src/tcp/tcp.c */
+struct priv_tcp_sock {
+	int fd, fdc;
+	tcp_conn_h *connh;
+	void *arg;
+};
+
+struct tap { /* one listening socket */
+	struct transp_guard *guard;
+	struct udp_sock *us;
+	struct udp_helper *helper;
+	struct tcp_sock *ts;
+	tcp_conn_h *connh; /* libre's */
+	void *arg;
+};
+
+struct transp_guard {
+	struct edge *edge;
+	bool is_on;
+	struct tap taps[EDGE_TRANSPORTS];
+	size_t n_taps;
+	uint64_t counted_ms;
+	uint32_t n_conns;
+	uint16_t per_source[SOURCE_COUNTERS];
+};
+
+/* ------------------------------------------------------------------ datagrams */
+
+struct scan { /* the lines that a reply must repeat */
+	struct pl start, lines[5];
+};
+
+static const struct {
+	const char *name, *compact;
+} scan_names[] = {
+	{ "Via", "v" }, { "From", "f" }, { "To", "t" }, { "Call-ID", "i" }, { "CSeq", NULL },
+};
+
+#define SCAN_NAMES (sizeof(scan_names) / sizeof(scan_names[0]))
+
+/* The next line without its end; false: the text is over. Folded lines are taken as one. */
+static bool next_line(struct pl *ret, struct pl *text)
+{
+	const char *end, *p = text->p;
+
+	if (!text->l)
+		return false;
+	do {
+		end = memchr(p, '\n', (size_t)(text->p + text->l - p));
+		if (!end)
+			return false;
+		p = end + 1;
+	} while (p < text->p + text->l && (*p == ' ' || *p == '\t') && end != text->p &&
+		 !(end == text->p + 1 && text->p[0] == '\r'));
+
+	ret->p = text->p;
+	ret->l = (size_t)(end - text->p);
+	if (ret->l && ret->p[ret->l - 1] == '\r')
+		ret->l--;
+	pl_advance(text, p - text->p);
+	return true;
+}
+
+static bool is_header(const struct pl *line, const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+
+	if (!n || line->l <= n || strncasecmp(line->p, name, n))
+		return false;
+	while (n < line->l && (line->p[n] == ' ' || line->p[n] == '\t'))
+		n++;
+	return n < line->l && line->p[n] == ':';
+}
+
+/* Reads the head. False: it does not end with an empty line. */
+static bool scan_head(struct scan *scan, const struct mbuf *mb)
+{
+	struct pl text = { .p = (const char *)mbuf_buf(mb), .l = mbuf_get_left(mb) }, line;
+
+	if (!next_line(&scan->start, &text))
+		return false;
+	while (next_line(&line, &text)) {
+		if (!line.l)
+			return true;
+		for (size_t i = 0; i < SCAN_NAMES; i++) {
+			if (!scan->lines[i].l && (is_header(&line, scan_names[i].name) ||
+						  is_header(&line, scan_names[i].compact)))
+				scan->lines[i] = line;
+		}
+	}
+	return false;
+}
+
+/* What is wrong with a datagram that libre would drop without a word; NULL: let libre parse it. */
+static const char *scan_verdict(const struct scan *scan, bool has_end, uint16_t *scode)
+{
+	static const char version[] = " SIP/2.0", any_version[] = " SIP/";
+	const struct pl *start = &scan->start;
+	size_t n = sizeof(version) - 1;
+
+	*scode = 400;
+	if (start->l > 8 && !memcmp(start->p, "SIP/2.0 ", 8))
+		return NULL;
+	if (!has_end)
+		return "Incomplete message";
+	if (start->l <= n || memcmp(start->p + start->l - n, version, n)) {
+		if (start->l > n && memmem(start->p, start->l, any_version, sizeof(any_version) - 1) &&
+		    strncasecmp(start->p + start->l - n, version, n)) {
+			*scode = 505;
+			return "Version Not Supported";
+		}
+		return "Malformed request line";
+	}
+	for (size_t i = 0; i < SCAN_NAMES; i++) {
+		static const char *const missing[] = { "Missing Via header", "Missing From header",
+						       "Missing To header", "Missing Call-ID header",
+						       "Missing CSeq header" };
+		if (!scan->lines[i].l)
+			return missing[i];
+	}
+	return NULL;
+}
+
+/* A reply to what could not be parsed: the headers that are there, as they are. Nothing is sent
+ * for an ACK or without a Via. */
+static void scan_reply(struct udp_sock *us, const struct sa *src, const struct scan *scan,
+		       uint16_t scode, const char *reason)
+{
+	struct mbuf *mb;
+	int err;
+
+	if (!scan->lines[0].l || (scan->start.l > 4 && !memcmp(scan->start.p, "ACK ", 4)))
+		return;
+	mb = mbuf_alloc(1024);
+	if (!mb)
+		return;
+
+	err = mbuf_printf(mb, "SIP/2.0 %u %s\r\n", scode, reason);
+	for (size_t i = 0; !err && i < SCAN_NAMES; i++) {
+		if (scan->lines[i].l)
+			err = mbuf_printf(mb, "%r\r\n", &scan->lines[i]);
+	}
+	if (!err)
+		err = mbuf_write_str(mb, "Content-Length: 0\r\n\r\n");
+	if (!err) {
+		mb->pos = 0;
+		(void)udp_send(us, src, mb); /* a courtesy */
+	}
+	mem_deref(mb);
+}
+
+/* true: the datagram goes no further. */
+static bool datagram(struct sa *src, struct mbuf *mb, void *arg)
+{
+	struct tap *tap = arg;
+	struct edge *edge = tap->guard->edge;
+	struct scan scan = { .start = PL_INIT };
+	const char *reason;
+	uint16_t scode;
+	bool has_end;
+
+	if (mbuf_get_left(mb) <= SHORT_MESSAGE || (mbuf_buf(mb)[0] & 0xc0) == 0) /* STUN */
+		return false;
+	if (limiter_check(edge->limiter, src, NULL) == LIMIT_SOURCE) {
+		edge->stats.rate_limited++;
+		return true;
+	}
+
+	has_end = scan_head(&scan, mb);
+	reason = scan_verdict(&scan, has_end, &scode);
+	if (!reason && mbuf_get_left(mb) >= UDP_RX_BYTES) {
+		scode = 513;
+		reason = "Message Too Large";
+	}
+	if (reason) {
+		edge->stats.malformed++;
+		scan_reply(tap->us, src, &scan, scode, reason);
+		return true;
+	}
+	/* Transactions and calls keep the buffer; libre gave it 8 KiB. */
+	mbuf_trim(mb);
+	return false;
+}
+
+/* ------------------------------------------------------------------ connections */
+
+static uint16_t *source_counter(struct transp_guard *guard, const struct sa *src)
+{
+	return &guard->per_source[sa_hash(src, SA_ADDR) % SOURCE_COUNTERS];
+}
+
+static bool count_conn(struct le *le, void *arg)
+{
+	struct transp_guard *guard = arg;
+	const struct priv_conn *conn = le->data;
+	uint16_t *counter = source_counter(guard, &conn->paddr);
+
+	guard->n_conns++;
+	if (*counter < UINT16_MAX)
+		++*counter;
+	return false;
+}
+
+/* Counts anew once a second; between, accepts are added and closes are not seen: the strict side. */
+static void recount(struct transp_guard *guard)
+{
+	const struct priv_sip *sip = (const struct priv_sip *)guard->edge->sip;
+	uint64_t now_ms = clk_mono_ms();
+
+	if (guard->counted_ms && now_ms - guard->counted_ms < RECOUNT_MS)
+		return;
+	guard->counted_ms = now_ms;
+	guard->n_conns = 0;
+	memset(guard->per_source, 0, sizeof(guard->per_source));
+	(void)hash_apply(sip->ht_conn, count_conn, guard);
+}
+
+static void accept_handler(const struct sa *peer, void *arg)
+{
+	struct tap *tap = arg;
+	struct transp_guard *guard = tap->guard;
+	struct limiter *limiter = guard->edge->limiter;
+	uint16_t *counter = source_counter(guard, peer);
+	uint32_t max = limiter_is_good(limiter, peer) || sa_is_loopback(peer) ?
+			       GUARD_MAX_CONNS_GOOD :
+			       GUARD_MAX_CONNS_PER_SOURCE;
+
+	recount(guard);
+	if (guard->n_conns >= GUARD_MAX_CONNS || *counter >= max ||
+	    limiter_check(limiter, peer, NULL) == LIMIT_SOURCE) {
+		if (!guard->edge->stats.conns_refused++)
+			log_warn("sip.connections", "too many connections, refusing",
+				 kv_sa("source", peer), kv_int("open", guard->n_conns));
+		tcp_reject(tap->ts);
+		return;
+	}
+	guard->n_conns++;
+	++*counter;
+	tap->connh(peer, tap->arg);
+}
+
+void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms)
+{
+	struct priv_conn *conn = msg->sock;
+
+	if (!guard || !guard->is_on || msg->tp == SIP_TRANSP_UDP || !conn ||
+	    !sip_msg_tcpconn(msg) || conn->tmr.arg != conn || !conn->tmr.th)
+		return;
+	tmr_start(&conn->tmr, idle_ms, conn->tmr.th, conn);
+}
+
+uint32_t guard_conn_count(const struct transp_guard *guard)
+{
+	const struct priv_sip *sip;
+	uint32_t n = 0;
+
+	if (!guard->is_on)
+		return 0;
+	sip = (const struct priv_sip *)guard->edge->sip;
+	for (uint32_t i = 0; i < hash_bsize(sip->ht_conn); i++)
+		n += list_count(hash_list(sip->ht_conn, i));
+	return n;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static bool transport_fits(const struct edge *edge, const struct priv_transport *t, size_t i)
+{
+	const struct edge_transport *mine = &edge->transports[i];
+	const struct priv_tcp_sock *ts;
+	bool is_ws = t->tp == SIP_TRANSP_WS || t->tp == SIP_TRANSP_WSS;
+
+	if (t->sip != edge->sip || t->tp != mine->tp || !sa_cmp(&t->laddr, &mine->laddr, SA_ALL))
+		return false;
+	if (t->tp == SIP_TRANSP_UDP)
+		return t->sock && !is_ws;
+
+	ts = (const struct priv_tcp_sock *)(is_ws ? http_sock_tcp(t->http_sock) : t->sock);
+	return ts && ts->connh && ts->arg == (is_ws ? (const void *)t->http_sock : (const void *)t);
+}
+
+static bool layout_is_known(const struct edge *edge)
+{
+	const struct priv_sip *sip = (const struct priv_sip *)edge->sip;
+	struct le *le = sip->transpl.head;
+
+	if (strcmp(sys_libre_version_get(), LIBRE_VERSION) ||
+	    hash_bsize(sip->ht_conn) == 0)
+		return false;
+	for (size_t i = 0; i < edge->n_transports; i++, le = le->next) {
+		if (!le || !le->data || !transport_fits(edge, le->data, i))
+			return false;
+	}
+	return true;
+}
+
+static int tap_open(struct transp_guard *guard, struct priv_transport *t)
+{
+	struct tap *tap = &guard->taps[guard->n_taps++];
+	struct priv_tcp_sock *ts;
+
+	tap->guard = guard;
+	if (t->tp == SIP_TRANSP_UDP) {
+		tap->us = t->sock;
+		return err_from_re(udp_register_helper(&tap->helper, tap->us, UDP_LAYER, NULL,
+						       datagram, tap));
+	}
+	tap->ts = t->http_sock ? http_sock_tcp(t->http_sock) : t->sock;
+	ts = (struct priv_tcp_sock *)tap->ts;
+	tap->connh = ts->connh;
+	tap->arg = ts->arg;
+	ts->connh = accept_handler;
+	ts->arg = tap;
+	return 0;
+}
+
+/* libre prints this address into Via; 0.0.0.0 is nobody's. */
+static void via_address(struct edge *edge, struct priv_transport *t)
+{
+	struct sa addr;
+
+	if (sa_is_any(&t->laddr) && !edge_local_addr(edge, &addr, t->tp, NULL) &&
+	    sa_af(&addr) == sa_af(&t->laddr))
+		t->laddr = addr;
+}
+
+static void guard_destructor(void *arg)
+{
+	struct transp_guard *guard = arg;
+
+	for (size_t i = 0; i < guard->n_taps; i++)
+		mem_deref(guard->taps[i].helper);
+}
+
+int guard_alloc(struct transp_guard **ret, struct edge *edge)
+{
+	struct priv_sip *sip = (struct priv_sip *)edge->sip;
+	struct transp_guard *guard;
+	int err = 0;
+
+	guard = mem_zalloc(sizeof(*guard), guard_destructor);
+	if (!guard)
+		return -ENOMEM;
+	guard->edge = edge;
+	guard->is_on = layout_is_known(edge);
+	if (!guard->is_on)
+		log_error("sip.guard",
+			  "this libre is not the one that was tested: no limits on connections, and "
+			  "WebSockets close after 32 s",
+			  kv_text("libre", sys_libre_version_get()));
+
+	for (struct le *le = guard->is_on ? sip->transpl.head : NULL; !err && le; le = le->next) {
+		err = tap_open(guard, le->data);
+		via_address(edge, le->data);
+	}
+	if (err)
+		mem_deref(guard);
+	else
+		*ret = guard;
+	return err;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SIP_TRANSP_GUARD_H
+#define AOIDE_SIP_TRANSP_GUARD_H
+
+#include <stdint.h>
+#include "base/re.h"
+
+/*
+ * What libre 1.1.0's transports do not offer and a server in the open needs: limits on connections
+ * at accept, a look at datagrams before they are parsed (banned sources, broken messages that
+ * deserve a 400), the idle timer of WebSockets (libre closes each 32 s after its start, because
+ * nothing restarts the timer), a real address in Via when listening on a wildcard.
+ *
+ * It reads structs that libre keeps private. guard_alloc() proves their layout with values that are
+ * known (version, back pointers, addresses); when one does not fit, the guard stays off with an error in
+ * the log and the rest works without it. Call thread only.
+ */
+struct edge;
+struct transp_guard;
+
+#define GUARD_MAX_CONNS            16384
+#define GUARD_MAX_CONNS_PER_SOURCE 64   /* of an address that nobody has authenticated from */
+#define GUARD_MAX_CONNS_GOOD       4096 /* an office behind one address */
+
+/* After the transports were added. ret gets an inactive guard when libre is another one. */
+int guard_alloc(struct transp_guard **ret, struct edge *edge);
+
+/* The connection of this message lives for another idle_ms; nothing for UDP. */
+void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms);
+
+uint32_t guard_conn_count(const struct transp_guard *guard);
+
+#endif
