@@ -58,6 +58,10 @@ int cdr_unpack(struct cdr *cdr, const void *data, size_t len);
 /* Inserts what cdr_pack made; a second insert of the same unique_id changes nothing. */
 int cdr_writer_apply(struct db *db, uint32_t kind, const void *data, size_t len);
 
+/* Removes the calls that ended before before_us, with their details, in small transactions (D-214).
+ * deleted: how many calls. */
+int cdr_purge(struct db *db, int64_t before_us, int64_t *deleted);
+
 /* ------------------------------------------------------------------ reading (web workers) */
 
 struct cdr_query {

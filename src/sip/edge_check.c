@@ -605,8 +605,8 @@ bool edge_response(const struct sip_msg *msg, void *arg)
 {
 	struct edge *edge = arg;
 
-	/* Only what no transaction waits for comes here: late repeats, or a stranger's. */
+	/* What no transaction waits for: sip/inv, asked next, acknowledges a repeated 2xx. */
 	edge->stats.responses++;
 	guard_conn_touch(edge->guard, msg, CONN_IDLE_MS);
-	return true;
+	return false;
 }
