@@ -1,0 +1,103 @@
+#!/bin/sh
+# Everything that `make test` runs, in the order in which failures are cheapest to find. Each runner's own
+# closing lines are shown, its whole output on failure; the last line counts all of them.
+set -u
+cd "$(dirname "$0")/.."
+
+out=build/test-output
+mkdir -p "$out"
+passed=0
+failed=0
+
+# count NAME STATUS PASSED FAILED: adds up; a runner that failed without counting a failure counts as one.
+count() {
+	passed=$((passed + $3))
+	failed=$((failed + $4))
+	if [ "$2" != 0 ] && [ "$4" = 0 ]; then
+		failed=$((failed + 1))
+	fi
+	if [ "$2" != 0 ]; then
+		echo "FAILED: $1 (whole output: $out/$1.log)"
+	fi
+}
+
+# number FILE REGEX: the sum of the numbers that the first group of the regex finds, colours removed.
+number() {
+	sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | sed -nE "s/$2/\\1/p" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+step() {
+	echo
+	echo "== $1"
+}
+
+run() { # NAME COMMAND...: output into a file
+	name=$1
+	shift
+	"$@" >"$out/$name.log" 2>&1
+}
+
+step "layers and headers"
+run check scripts/check.py
+status=$?
+[ $status = 0 ] && tail -n 1 "$out/check.log" || cat "$out/check.log"
+count check $status "$(number "$out/check.log" '^([0-9]+) passed.*')" "$(number "$out/check.log" '.* ([0-9]+) failed$')"
+
+step "unit tests (gcc, address and undefined behaviour sanitizers)"
+if [ ! -f build/test/build.ninja ]; then
+	CC=gcc run setup-test meson setup build/test -Db_sanitize=address,undefined -Db_lundef=false ||
+		cat "$out/setup-test.log"
+fi
+run build-test ninja -C build/test --quiet
+status=$?
+if [ $status != 0 ]; then
+	tail -n 60 "$out/build-test.log"
+	count build-test $status 0 0
+else
+	run unit meson test -C build/test --print-errorlogs --no-rebuild --num-processes "${TEST_JOBS:-$(nproc)}"
+	status=$?
+	[ $status = 0 ] || sed -n '/^=====/,$p;/FAIL\|TIMEOUT/p' "$out/unit.log" | tail -n 200
+	grep -E '^(Ok|Fail|Timeout|Skipped): ' "$out/unit.log"
+	log=build/test/meson-logs/testlog.txt
+	# Each cmocka program counts its own tests; a program without them (a corpus) counts as one.
+	p=$(number "$log" '^\[  PASSED  \] ([0-9]+) test.*')
+	f=$(number "$log" '^\[  FAILED  \] ([0-9]+) test.*')
+	c=$(grep -cE '^[0-9]+ inputs replayed$' "$log")
+	count unit $status $((p + c)) "$f"
+fi
+
+step "fuzzing, ${FUZZ_SECONDS:-30} s each (clang builds everything)"
+FUZZ_SECONDS=${FUZZ_SECONDS:-30} run fuzz scripts/fuzz.sh
+status=$?
+if [ $status = 0 ]; then tail -n 20 "$out/fuzz.log"; else tail -n 120 "$out/fuzz.log"; fi
+count fuzz $status "$(number "$out/fuzz.log" '^([0-9]+) passed.*')" "$(number "$out/fuzz.log" '.* ([0-9]+) failed$')"
+
+# npm_tests NAME FOLDER: vitest closes with "Tests  3 failed | 20 passed (23)", node with "pass 20".
+npm_tests() {
+	step "$3"
+	(cd "$2" && npm test --silent) >"$out/$1.log" 2>&1
+	status=$?
+	[ $status = 0 ] || tail -n 150 "$out/$1.log"
+	sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$out/$1.log" |
+		grep -E '^ *(Test Files|Tests) +[0-9]|^(# |ℹ )(tests|pass|fail) [0-9]+'
+	p=$(($(number "$out/$1.log" '^ *Tests +([0-9]+) passed.*') +
+		$(number "$out/$1.log" '^ *Tests +[0-9]+ failed \| ([0-9]+) passed.*') +
+		$(number "$out/$1.log" '^[^a-z]*pass ([0-9]+)$')))
+	f=$(($(number "$out/$1.log" '^ *Tests +([0-9]+) failed.*') + $(number "$out/$1.log" '^[^a-z]*fail ([0-9]+)$')))
+	count "$1" $status "$p" "$f"
+}
+
+if [ -f web/package.json ]; then
+	npm_tests web web "web pages"
+fi
+if [ -f tests/e2e/package.json ]; then
+	if [ -f tests/e2e/package-lock.json ] && [ ! -d tests/e2e/node_modules ]; then
+		(cd tests/e2e && npm ci --no-audit --no-fund --loglevel=error) >"$out/e2e-deps.log" 2>&1 ||
+			cat "$out/e2e-deps.log"
+	fi
+	npm_tests e2e tests/e2e "end to end, with real phones and browsers"
+fi
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
