@@ -29,7 +29,8 @@ typedef void(edge_invite_h)(const struct sip_msg *msg, const struct snap_account
  * object text; subject without prefix ("security.sip.auth_failed"). tenant_id 0: node. */
 typedef void(edge_event_h)(const char *subject, int64_t tenant_id, const char *json, void *arg);
 
-/* A request that belongs to a dialog: true when it was one of ours and is answered. */
+/* A request that belongs to a dialog: true when it was one of ours and is answered. Also each
+ * response that no transaction knows. */
 typedef bool(edge_dialog_h)(const struct sip_msg *msg, void *arg);
 
 struct edge_opts {

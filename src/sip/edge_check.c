@@ -605,8 +605,11 @@ bool edge_response(const struct sip_msg *msg, void *arg)
 {
 	struct edge *edge = arg;
 
-	/* What no transaction waits for: sip/inv, asked next, acknowledges a repeated 2xx. */
+	/* Only what no transaction waits for comes here: late repeats, or a stranger's. A repeated or
+	 * forked 2xx to INVITE is the dialog's (RFC 3261 section 13.2.2.4). */
 	edge->stats.responses++;
 	guard_conn_touch(edge->guard, msg, CONN_IDLE_MS);
-	return false;
+	if (edge->dialog_h)
+		(void)edge->dialog_h(msg, edge->dialog_arg);
+	return true;
 }

@@ -15,6 +15,9 @@
  * It knows SIP and offer/answer order, not what is in an SDP: bodies pass as text. Everything it
  * has to say is an event. Events are delivered in the loop, never inside an inv_ call. The last
  * event is INV_EV_ENDED, exactly once. Call thread only.
+ *
+ * inv_accept() and inv_invite() give one reference: keep it until ENDED was delivered, then
+ * mem_deref() it.
  */
 struct edge;
 struct inv;
@@ -26,9 +29,11 @@ enum inv_event_type {
 	                    waits for inv_ack) */
 	INV_EV_OFFER,    /* in-dialog offer by re-INVITE or UPDATE, or late offer wanted (sdp empty):
 	                    answer with inv_reanswer() */
-	INV_EV_REANSWER, /* answer to our inv_reoffer(): scode and sdp */
+	INV_EV_REANSWER, /* answer to our inv_reoffer(), or in a PRACK to the offer of inv_progress():
+	                    scode and sdp. After inv_reoffer() without sdp: their offer; answer it with
+	                    inv_ack() */
 	INV_EV_ACK,      /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty */
-	INV_EV_INFO,     /* INFO: ctype and body; answered 200 by us after the handler */
+	INV_EV_INFO,     /* INFO: ctype and body; answered 200 by us */
 	INV_EV_REFER,    /* REFER: msg; answer with inv_refer_reply() */
 	INV_EV_ENDED,    /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for BYE,
 	                    408 for timeouts (transaction, session timer); q850: cause from the Reason
@@ -66,7 +71,8 @@ int inv_accept(struct inv **ret, struct edge *edge, const struct sip_msg *msg,
  * hdrs: more header lines, each ended by CRLF, or NULL. */
 int inv_progress(struct inv *inv, uint16_t scode, const char *reason, const char *sdp,
 		 const char *hdrs);
-/* 200. sdp: the answer (or our offer, when the INVITE had none). */
+/* 200. sdp: the answer (or our offer, when the INVITE had none). Waits for the PRACK of an earlier
+ * reliable 1xx with SDP; left out when that 1xx carried the very same text. */
 int inv_answer(struct inv *inv, const char *sdp, const char *hdrs);
 /* 3xx..6xx; q850 0: no Reason header. ENDED follows. */
 int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
@@ -93,16 +99,17 @@ struct inv_invite_opts {
 
 int inv_invite(struct inv **ret, struct edge *edge, const struct inv_invite_opts *opts,
 	       inv_event_h *event_h, void *arg);
-/* ACK with the answer to the offer in a 2xx. */
+/* ACK with the answer to the offer in a 2xx. -ENOENT: no ACK is due. */
 int inv_ack(struct inv *inv, const char *sdp);
 
 /* ------------------------------------------------------------------ both */
 
-/* Offers new media: re-INVITE, or UPDATE while early and allowed. -EAGAIN: an exchange is under way
- * (glare, RFC 3261 section 14.1: retried by us; REANSWER tells the result). sdp NULL: ask for an
- * offer (re-INVITE without body). */
+/* Offers new media: re-INVITE, or UPDATE while early and allowed. -EAGAIN: an exchange is under way;
+ * the offer is kept (the last one counts) and sent when that has ended, as it is after a 491 (glare,
+ * RFC 3261 section 14.1); REANSWER tells the result. sdp NULL: ask for an offer (re-INVITE without
+ * body). */
 int inv_reoffer(struct inv *inv, const char *sdp, const char *hdrs);
-/* Answers INV_EV_OFFER: 200 with sdp, or a refusal such as 488. */
+/* Answers INV_EV_OFFER: 200 with sdp, or a refusal such as 488. -ENOENT: it was taken back. */
 int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char *sdp);
 /* Sends INFO (DTMF relay). Its outcome matters to nobody. */
 int inv_info(struct inv *inv, const char *ctype, const char *body);
@@ -125,11 +132,18 @@ bool inv_peer_allows(const struct inv *inv, const char *method);
 
 /*
  * What must be known to speak inside an established dialog after a restart: one plain text, JSON,
- * bounded by INV_STATE_MAX. Changes with each request; inv_state_changed tells when to store again.
+ * bounded by INV_STATE_MAX. It changes with target and transport (re-INVITE, UPDATE, a new
+ * connection), so store it when established and after each OFFER and REANSWER; CSeq numbers may be
+ * older, the BYE leaves a gap.
  */
 #define INV_STATE_MAX 4096
-int inv_export(const struct inv *inv, char *buf, size_t size);
+int inv_export(const struct inv *inv, char *buf, size_t size); /* length; -ENOTCONN: no dialog */
 /* Sends BYE in an exported dialog and forgets it (recovery). Reason header: Q.850 cause 41. */
 int inv_bye_exported(struct edge *edge, const char *state);
+
+/* Before edge_close(): forgets every dialog of this edge without a word to peers or owners. */
+void inv_close(struct edge *edge);
+/* Dialogs and lingering ones. */
+uint32_t inv_count(const struct edge *edge);
 
 #endif
