@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_WEB_REST_H
+#define AOIDE_WEB_REST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+#include "schema/schema.h"
+#include "web/principal.h"
+#include "web/repr.h"
+#include "web/request.h"
+
+/*
+ * What a handler of the router table works with. One per request, in a worker thread. A handler
+ * sets the answer and returns 0, or returns an error that rest_run() turns into a problem document
+ * (RFC 9457, D-226, D-227).
+ */
+struct web;
+struct db;
+struct route;
+
+enum rest_family { FAMILY_ROOT, FAMILY_REST, FAMILY_V2 };
+#define REST_MAX_PARAMS 6
+
+struct rest {
+	struct web *web;
+	struct db *db;
+	struct web_req *req;
+	struct web_response *resp;
+	enum rest_family family;
+	const struct route *route;
+	const char *params[REST_MAX_PARAMS]; /* what the pattern's {names} stand for, in order */
+	size_t n_params;
+	const struct sch_entity *entity;     /* of {entity} */
+	enum web_repr repr;
+	enum sch_lang lang;
+	struct principal *who;               /* NULL: anonymous */
+	struct sch_ctx ctx;
+	const char *problem_detail;          /* of the error returned, or NULL */
+	const char *problem_code;
+	/* cache.c: where the answer may be kept, and what it depends on. */
+	char *cache_key;
+	int64_t cache_tenant_revision, cache_node_revision;
+};
+
+enum rest_access {
+	ACCESS_ANONYMOUS,
+	ACCESS_USER,     /* anybody who is logged in */
+	ACCESS_LEVEL,    /* permission of the route, or of the entity */
+	ACCESS_DOC,      /* logged in, or from this machine (D-237) */
+};
+
+/* A row of the router table. Patterns lack the family's prefix. */
+struct route {
+	unsigned families;     /* mask of 1 << enum rest_family */
+	unsigned methods;      /* mask of enum web_method; GET serves HEAD too */
+	const char *pattern;   /* "cdr/{format}" */
+	int (*handler)(struct rest *rest);
+	enum rest_access access;
+	const char *permission; /* ACCESS_LEVEL; NULL: the entity's */
+	enum sch_level level;   /* needed for it */
+	unsigned offered;       /* mask of representations; 0: JSON and, on /rest/, XML */
+	const char *tag, *summary; /* of the OpenAPI document; tag NULL: not listed */
+};
+extern const struct route web_routes[];
+extern const size_t web_n_routes;
+
+/* Does the pattern match the path (no leading slash, trailing one tolerated)? Fills params with
+ * pieces copied into the arena. Returns their number or -ENOENT. */
+struct arena;
+int route_match(const char *pattern, const char *path, struct arena *arena,
+		const char *params[REST_MAX_PARAMS]);
+
+/* Answers the request. Worker thread. */
+void rest_run(struct web *web, struct db *db, struct web_req *req);
+
+/* ------------------------------------------------------------------ for handlers */
+
+/* Steals value; prints it in the representation. Returns 0 or -ENOMEM. */
+int rest_answer(struct rest *rest, int status, json_t *value);
+/* As rest_answer() with another XML root than <result>. */
+int rest_answer_root(struct rest *rest, int status, const char *root, json_t *value);
+/* Takes text over (leaves *text empty). */
+int rest_answer_text(struct rest *rest, int status, const char *ctype, struct web_text *text);
+int rest_answer_empty(struct rest *rest, int status);
+/* No CR or LF ever gets through. */
+void rest_header(struct rest *rest, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Returns err, with code and text (already in the caller's language) for its problem document. */
+int rest_problem(struct rest *rest, int err, const char *code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* One of two texts by the caller's language. */
+#define REST_TEXT(rest, it, en) ((rest)->lang == SCH_IT ? (it) : (en))
+
+/* The body as a JSON object (from JSON, XML or a form), strictly parsed. ret: new reference. With
+ * an entity, texts of XML and forms become what the fields are. */
+int rest_body(struct rest *rest, const struct sch_entity *entity, json_t **ret);
+
+/* Codes of our own for what errno cannot say, mapped to a status like the others. */
+enum {
+	EREST_FIRST = 4100,
+	EMEDIATYPE,    /* 415 */
+	ENOTACCEPTABLE,/* 406 */
+	ETOOMANY,      /* 429 */
+	EBADPATH,      /* 400: malformed path or date */
+	EBADBODY,      /* 400 */
+	EMETHOD,       /* 405 */
+	ECONFLICT,     /* 409 */
+};
+
+/* Sets an ETag from the answer's bytes and turns the answer into a 304 if the client has it. */
+void rest_etag(struct rest *rest, int64_t revision);
+
+/* ------------------------------------------------------------------ handlers, by file */
+
+#define REST_HANDLERS(X)                                                                           \
+	X(session_create) X(session_get) X(session_delete) X(session_patch) X(password_change)     \
+	X(salt_get)                                                                                \
+	X(entity_list) X(entity_create) X(entity_get) X(entity_put) X(entity_patch)                \
+	X(entity_delete) X(entity_export) X(entity_import)                                         \
+	X(settings_get) X(settings_put) X(settings_patch)                                          \
+	X(schema_get) X(config_revision) X(config_changes) X(config_apply) X(config_discard)       \
+	X(cdr_by_path) X(cdr_by_body) X(cdr_page)                                                  \
+	X(live_registrations) X(live_calls) X(live_call) X(live_hangup)                            \
+	X(dashboard_get) X(dashboard_version) X(dashboard_serial) X(cti_users)                     \
+	X(doc_json) X(doc_html) X(doc_postman) X(loglevel_get) X(loglevel_put) X(health_get)
+#define X(name) int name(struct rest *rest);
+REST_HANDLERS(X)
+#undef X
+
+#endif
