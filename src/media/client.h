@@ -59,7 +59,11 @@ int media_connect(struct media **ret, const char *socket_path, media_up_h *up_h,
 bool media_is_up(const struct media *media);
 
 struct media_open_opts {
-	bool video;              /* for TOS only */
+	bool video;              /* for TOS only; and SSRCs of video are never rewritten */
+	uint8_t tos;             /* 0: EF for audio, AF41 for video (D-082) */
+	const struct media_stream *near; /* NULL, or the stream this one will probably be bridged to (the
+	                           caller's, for the callee's): both then live in one media thread and
+	                           the bridge needs no move. Only speed depends on it */
 	bool rtcp_mux;           /* one port */
 	bool ipv6;
 	uint32_t rtp_timeout_ms; /* 0: no event */
@@ -109,8 +113,26 @@ void media_dtmf_send(struct media_stream *stream, char digit, uint32_t duration_
 
 void media_query_stats(struct media_stream *stream); /* STATS follows */
 
-/* After a restart: ends the streams with these ids that the last switch left (adopting them as
- * handles belongs to a later capability; the wire has both verbs). */
+/*
+ * Closes the stream now and lets the handle live until its last STATS has come (or LOST); then
+ * mem_deref() it. Who does not care for the last word just derefs: after mem_deref() no handler of
+ * that stream is called any more.
+ */
+void media_stream_close(struct media_stream *stream);
+
+/*
+ * After a restart of the switch: the lease (a random number in <folder of the socket>/lease, made on
+ * first use) is presented again, and before up_h(true) the media process has told which streams it
+ * still holds for it. Each of them ends after MEDIA_LEASE_MS unless it is adopted.
+ *
+ * ids  filled with at most n ids; returns how many there are
+ */
+size_t media_orphans(const struct media *media, uint64_t *ids, size_t n);
+/* Ends streams that the last switch left. */
 void media_abandon(struct media *media, const uint64_t *ids, size_t n);
+/* Takes one over as a handle: OPENED or FAILED (-ENOENT: it has ended) follows. Its remote, bridge
+ * and music are as the last switch left them. Errors as media_open(). */
+int media_adopt(struct media_stream **ret, struct media *media, uint64_t id,
+		media_event_h *event_h, void *arg);
 
 #endif

@@ -605,8 +605,8 @@ bool edge_response(const struct sip_msg *msg, void *arg)
 {
 	struct edge *edge = arg;
 
-	/* Only what no transaction waits for comes here: late repeats, or a stranger's. A repeated or
-	 * forked 2xx to INVITE is the dialog's (RFC 3261 section 13.2.2.4). */
+	/* What no transaction waits for: a repeated or forked 2xx is the dialog's (RFC 3261 section
+	 * 13.2.2.4). Taken in any case: libre prints what nobody takes. */
 	edge->stats.responses++;
 	guard_conn_touch(edge->guard, msg, CONN_IDLE_MS);
 	if (edge->dialog_h)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_MEDIA_CONTROL_PRIV_H
+#define AOIDE_MEDIA_CONTROL_PRIV_H
+
+#include <pthread.h>
+#include "media/control.h"
+#include "media/moh.h"
+#include "media/pool.h"
+#include "media/relay.h"
+#include "media/wire.h"
+
+#define CONTROL_MAX_THREADS 64
+#define CONTROL_MAX_CONNS   32
+#define CONTROL_MAX_LEASES  32
+#define CONTROL_MAX_BATCHES 256   /* 4 MiB of events for a switch that does not read */
+#define CONTROL_BUCKETS     16384 /* of the stream table; a power of two */
+#define CONTROL_TURN_MS     100
+#define CONTROL_READ_TURN   64
+
+struct lease;
+
+struct out_batch {
+	struct out_batch *next;
+	struct wire_batch wire;
+};
+
+/* A connection of a switch. */
+struct conn {
+	struct control *control;
+	int fd;
+	struct lease *lease; /* NULL before MP_HELLO */
+	struct out_batch *first, *last, *spare;
+	unsigned n_batches;
+	bool blocked, dead;
+};
+
+struct lease {
+	uint64_t id;
+	struct conn *conn;      /* NULL: nobody */
+	struct stream *streams;
+	size_t n_streams;
+	uint64_t deadline_ms;   /* 0 none: then streams that are not claimed end */
+};
+
+struct control {
+	struct control_opts opts;
+	int epoll_fd, listen_fd, event_fd, stop_fd;
+	bool stopping;
+	uint64_t instance, now_ms, pressed_at_ms;
+	struct conn *conns[CONTROL_MAX_CONNS];
+	struct lease *leases[CONTROL_MAX_LEASES];
+	struct relay *relays[CONTROL_MAX_THREADS];
+	unsigned n_relays;
+	struct pool *pool;
+	struct stream *table[CONTROL_BUCKETS];
+	size_t n_streams, n_closing;
+	pthread_t moh_thread;
+	bool moh_started;
+	_Atomic(const struct moh *) moh;
+	struct control_status status;
+};
+
+/* control.c */
+/* A zeroed message to the switch; NULL (and the connection is given up) when it does not read. */
+void *conn_message(struct conn *conn, uint16_t type, uint64_t stream);
+void control_take_events(struct control *control);
+
+/* leases.c */
+void lease_hello(struct conn *conn, const struct mp_hello *hello);
+void lease_detach(struct conn *conn);
+void lease_expire(struct control *control);
+void lease_free_all(struct control *control);
+/* A checked message of a connection that has a lease. */
+void lease_command(struct conn *conn, const struct mp_hdr *hdr);
+void lease_event(struct control *control, const struct relay_ev *ev);
+
+#endif

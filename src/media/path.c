@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "media/relay.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* Packets: what is accepted from whom, and where it goes. Relay thread only. */
+
+#define PATH_ROUNDS 16 /* batches read from one socket before others get their turn */
+
+enum rank { RANK_NONE, RANK_OTHER, RANK_SAME_IP, RANK_EXACT };
+
+/* ------------------------------------------------------------------ sending */
+
+/* Sends with the source address the other side knows, when the kernel would choose another. */
+static void name_source(struct msghdr *msg, const union net_addr *local, uint8_t *buf)
+{
+	struct cmsghdr *cmsg = (void *)buf;
+
+	if (local->sa.sa_family == AF_INET) {
+		struct in_pktinfo info = { .ipi_spec_dst = local->in.sin_addr };
+
+		*cmsg = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(info)),
+					  .cmsg_level = IPPROTO_IP,
+					  .cmsg_type = IP_PKTINFO };
+		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+		msg->msg_controllen = CMSG_SPACE(sizeof(info));
+	} else {
+		struct in6_pktinfo info = { .ipi6_addr = local->in6.sin6_addr };
+
+		*cmsg = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(info)),
+					  .cmsg_level = IPPROTO_IPV6,
+					  .cmsg_type = IPV6_PKTINFO };
+		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+		msg->msg_controllen = CMSG_SPACE(sizeof(info));
+	}
+	msg->msg_control = buf;
+}
+
+static void send_all(struct relay *relay, struct stream *stream, int fd, const union net_addr *dst,
+		     struct mmsghdr *msgs, unsigned n)
+{
+	_Alignas(struct cmsghdr) uint8_t control[64] = { 0 };
+	bool connected = fd == stream->slot->rtp.fd && stream->slot->connected;
+	unsigned done = 0;
+	bool retried = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct msghdr *hdr = &msgs[i].msg_hdr;
+
+		hdr->msg_name = connected ? NULL : (void *)(uintptr_t)dst;
+		hdr->msg_namelen = connected ? 0 : net_addr_len(dst);
+		hdr->msg_control = NULL;
+		hdr->msg_controllen = 0;
+		if (!connected && stream->slot->keep_unconnected)
+			name_source(hdr, &stream->local, control);
+	}
+
+	while (done < n) {
+		int sent = n == 1 ? (sendmsg(fd, &msgs[0].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1)
+				  : sendmmsg(fd, msgs + done, n - done, MSG_DONTWAIT);
+
+		if (sent > 0) {
+			done += (unsigned)sent;
+			continue;
+		}
+		/* An ICMP error of an earlier packet is told by this call, which then sent nothing. */
+		if (errno == ECONNREFUSED && !retried) {
+			retried = true;
+			continue;
+		}
+		relay->local.dropped++;
+		done++;
+	}
+}
+
+static void count_sent(struct relay *relay, struct stream *stream, size_t bytes)
+{
+	stream->tx_packets++;
+	stream->tx_bytes += bytes;
+	relay->local.tx_packets++;
+}
+
+void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov)
+{
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = (void *)(uintptr_t)iov,
+					    .msg_iovlen = (size_t)n_iov } };
+	size_t bytes = 0;
+
+	for (int i = 0; i < n_iov; i++)
+		bytes += iov[i].iov_len;
+	count_sent(relay, stream, bytes);
+	send_all(relay, stream, stream->slot->rtp.fd, &stream->dst, &msg, 1);
+}
+
+static bool may_send(const struct stream *stream)
+{
+	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
+}
+
+/* ------------------------------------------------------------------ latching */
+
+void path_disconnect(struct slot *slot)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	if (slot->connected)
+		(void)connect(slot->rtp.fd, &none, sizeof(none)); /* UDP: cannot fail */
+	slot->connected = false;
+	slot->keep_unconnected = false;
+}
+
+/*
+ * A connected socket sends cheaper, and the kernel keeps third parties out. But connect() also
+ * chooses our address; when the phone talks to another one of this host the socket stays
+ * unconnected and names its source in each packet.
+ */
+static void try_connect(struct stream *stream)
+{
+	struct slot *slot = stream->slot;
+	union net_addr own;
+	socklen_t len = sizeof(own);
+
+	if (slot->connected || slot->keep_unconnected ||
+	    !net_addr_same(&stream->src, &stream->dst))
+		return;
+	if (connect(slot->rtp.fd, &stream->dst.sa, net_addr_len(&stream->dst)))
+		return;
+
+	slot->connected = true;
+	if (stream->local.sa.sa_family == AF_UNSPEC)
+		return;
+	if (getsockname(slot->rtp.fd, &own.sa, &len) || !net_addr_same_ip(&own, &stream->local)) {
+		path_disconnect(slot);
+		slot->keep_unconnected = true;
+	}
+}
+
+static void learn_local(struct stream *stream, const struct msghdr *msg)
+{
+	for (const struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, (struct cmsghdr *)(uintptr_t)c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			stream->local.in = (struct sockaddr_in){ .sin_family = AF_INET,
+								 .sin_addr = info.ipi_addr };
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			stream->local.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+								   .sin6_addr = info.ipi6_addr };
+		}
+	}
+}
+
+static void latch(struct relay *relay, struct stream *stream, const struct msghdr *msg,
+		  enum rank rank)
+{
+	const union net_addr *from = msg->msg_name;
+	struct relay_ev ev = { .type = REV_LATCHED, .id = stream->id, .lease = stream->lease };
+
+	if (!stream->rank)
+		stream->latched_at_us = relay->now_us;
+	stream->rank = (uint8_t)rank;
+	stream->src = *from;
+	learn_local(stream, msg);
+	if (stream->flags & MP_REMOTE_SYMMETRIC) {
+		stream->dst = *from;
+		/* RTCP is taken from where it comes; until then it goes beside the RTP port. */
+		if (!stream->rtcp_latched) {
+			stream->rtcp_dst = *from;
+			net_addr_set_port(&stream->rtcp_dst, (uint16_t)(net_addr_port(from) + 1));
+		}
+	}
+	net_addr_to_wire(&ev.u.addr, from);
+	relay_event(relay, &ev, true);
+}
+
+static bool source_ok(struct relay *relay, struct stream *stream, const struct msghdr *msg)
+{
+	const union net_addr *from = msg->msg_name;
+	enum rank rank, least;
+
+	if (stream->rank && net_addr_same(from, &stream->src)) {
+		if (!stream->locked && relay->now_us - stream->latched_at_us >= MEDIA_LATCH_US) {
+			stream->locked = true;
+			try_connect(stream);
+		}
+		return true;
+	}
+
+	rank = net_addr_same(from, &stream->sdp)      ? RANK_EXACT
+	       : net_addr_same_ip(from, &stream->sdp) ? RANK_SAME_IP
+						      : RANK_OTHER;
+	least = stream->flags & MP_REMOTE_SYMMETRIC ? RANK_OTHER : RANK_SAME_IP;
+	if (rank < least || stream->locked || rank <= stream->rank)
+		return false;
+	if (stream->rank && relay->now_us - stream->latched_at_us >= MEDIA_LATCH_US)
+		return false; /* the first second is over, though nothing came in it */
+
+	latch(relay, stream, msg, rank);
+	if (rank == RANK_EXACT) {
+		stream->locked = true;
+		try_connect(stream);
+	}
+	return true;
+}
+
+void path_set_remote(struct relay *relay, struct stream *stream, const struct mp_remote *remote)
+{
+	union net_addr sdp, sdp_rtcp;
+	bool anew;
+
+	net_addr_from_wire(&sdp, &remote->rtp);
+	net_addr_from_wire(&sdp_rtcp, &remote->rtcp);
+	anew = !net_addr_same(&sdp, &stream->sdp) ||
+	       ((remote->flags ^ stream->flags) & MP_REMOTE_SYMMETRIC);
+
+	stream->flags = remote->flags;
+	stream->codec = remote->codec;
+	stream->pt = remote->pt;
+	stream->ptime_ms = remote->ptime_ms;
+	stream->clock_hz = remote->clock_hz ? remote->clock_hz : 8000;
+	stream->dtmf_pt = remote->dtmf_pt;
+	stream->heard_at_us = relay->now_us; /* the silence that counts begins now */
+	stream->timed_out = false;
+
+	if (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp))
+		return;
+
+	if (anew) {
+		path_disconnect(stream->slot);
+		stream->sdp = sdp;
+		stream->dst = sdp;
+		stream->rank = RANK_NONE;
+		stream->locked = false;
+		memset(&stream->local, 0, sizeof(stream->local));
+	}
+	stream->sdp_rtcp = sdp_rtcp;
+	stream->rtcp_latched = false;
+	stream->rtcp_dst = sdp_rtcp;
+	if (!net_addr_isset(&sdp_rtcp) && net_addr_isset(&sdp)) {
+		stream->rtcp_dst = sdp;
+		net_addr_set_port(&stream->rtcp_dst, (uint16_t)(net_addr_port(&sdp) + 1));
+	}
+}
+
+/* ------------------------------------------------------------------ statistics, digits */
+
+static void count_span(struct stream_in *in)
+{
+	uint64_t expected = (uint64_t)in->cycles + in->seq - in->base + 1;
+
+	if (expected > in->in_span)
+		in->lost_before += expected - in->in_span;
+}
+
+static void start_span(struct stream_in *in, const struct hdr_rtp *hdr, uint32_t transit)
+{
+	in->started = true;
+	in->ssrc = hdr->ssrc;
+	in->seq = hdr->seq;
+	in->base = hdr->seq;
+	in->cycles = 0;
+	in->in_span = 0;
+	in->transit = transit;
+}
+
+/* RFC 3550 appendix A.1, A.3 and A.8, without its probation: the source is checked by address. */
+static void count_rtp(struct stream *stream, const struct hdr_rtp *hdr, uint64_t now_us)
+{
+	struct stream_in *in = &stream->in;
+	uint32_t transit = (uint32_t)(now_us * stream->clock_hz / 1000000) - hdr->ts;
+	int16_t step = (int16_t)(hdr->seq - in->seq);
+	uint32_t d;
+
+	if (!in->started || in->ssrc != hdr->ssrc || step > 3000 || step < -3000) {
+		if (in->started)
+			count_span(in);
+		start_span(in, hdr, transit);
+	} else if (step > 0) {
+		if (hdr->seq < in->seq)
+			in->cycles += 65536;
+		in->seq = hdr->seq;
+	}
+	in->in_span++;
+
+	d = transit - in->transit;
+	in->transit = transit;
+	if ((int32_t)d < 0)
+		d = -d;
+	if (d < stream->clock_hz) /* a jump of the sender's clock is not jitter */
+		in->jitter_q4 += d - ((in->jitter_q4 + 8) >> 4);
+}
+
+void stream_stats(const struct stream *stream, struct media_stats *ret)
+{
+	struct stream_in in = stream->in;
+
+	if (in.started)
+		count_span(&in);
+	*ret = (struct media_stats){
+		.rx_packets = stream->rx_packets,
+		.rx_bytes = stream->rx_bytes,
+		.tx_packets = stream->tx_packets,
+		.tx_bytes = stream->tx_bytes,
+		.rx_lost = in.lost_before,
+		.rx_dropped = stream->rx_dropped,
+		.jitter_us = stream->clock_hz
+				     ? (uint32_t)((uint64_t)(in.jitter_q4 >> 4) * 1000000 / stream->clock_hz)
+				     : 0,
+	};
+}
+
+void path_digit_done(struct relay *relay, struct stream *stream)
+{
+	struct relay_ev ev = { .type = REV_DIGIT, .id = stream->id, .lease = stream->lease };
+
+	stream->digit.active = false;
+	stream->digit.any_done = true;
+	stream->digit.done_ts = stream->digit.ts;
+	if (relay->now_us - stream->digit.reported_us < MEDIA_DIGIT_GAP_US)
+		return; /* nobody presses keys that fast */
+	stream->digit.reported_us = relay->now_us;
+
+	ev.u.digit.event = stream->digit.event;
+	ev.u.digit.duration_ms = stream->digit.duration * 1000u / stream->clock_hz;
+	relay_event(relay, &ev, true);
+}
+
+static void see_digit(struct relay *relay, struct stream *stream, const struct hdr_rtp *hdr,
+		      const uint8_t *data)
+{
+	struct hdr_event event;
+
+	if (hdr_event_parse(&event, data + hdr->payload_at, hdr->payload_len) || event.event > 15)
+		return;
+	if (stream->digit.any_done && stream->digit.done_ts == hdr->ts)
+		return; /* the end is sent three times */
+	if (stream->digit.active && stream->digit.ts != hdr->ts)
+		path_digit_done(relay, stream); /* its end was lost */
+
+	stream->digit.active = true;
+	stream->digit.ts = hdr->ts;
+	stream->digit.event = event.event;
+	stream->digit.duration = event.duration;
+	stream->digit.seen_us = relay->now_us;
+	if (event.end)
+		path_digit_done(relay, stream);
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+static void drop(struct relay *relay, struct stream *stream)
+{
+	stream->rx_dropped++;
+	relay->local.dropped++;
+}
+
+/* Sides may number the same format differently (RFC 3264 section 5.1). Returns the receiver's. */
+static uint8_t map_pt(const struct stream *from, const struct stream *to, uint8_t pt)
+{
+	if (pt == to->pt)
+		return pt;
+	if (from->dtmf_pt >= 0 && to->dtmf_pt >= 0 && pt == from->dtmf_pt)
+		return (uint8_t)to->dtmf_pt;
+	if (from->codec != MEDIA_CODEC_OTHER && from->codec == to->codec && pt == from->pt)
+		return to->pt;
+	return pt;
+}
+
+/* True when the packet, changed in place, is to be sent to the peer. */
+static bool take_rtp(struct relay *relay, struct stream *stream, const struct msghdr *msg,
+		     uint8_t *data, size_t len)
+{
+	struct stream *peer = stream->peer;
+	struct hdr_rtp hdr;
+	bool changed;
+	uint8_t pt;
+
+	if (hdr_rtp_parse(&hdr, data, len) || !source_ok(relay, stream, msg)) {
+		drop(relay, stream);
+		return false;
+	}
+
+	stream->rx_packets++;
+	stream->rx_bytes += len;
+	stream->heard_at_us = relay->now_us;
+	stream->timed_out = false;
+	count_rtp(stream, &hdr, relay->now_us);
+	if (!(stream->flags & MP_REMOTE_RECV)) {
+		drop(relay, stream);
+		return false;
+	}
+	if (hdr.pt == stream->dtmf_pt || (peer && hdr.pt == peer->dtmf_pt))
+		see_digit(relay, stream, &hdr, data);
+
+	if (!peer || stream->music || peer->music || peer->tone.active || !may_send(peer))
+		return false;
+
+	pt = map_pt(stream, peer, hdr.pt);
+	changed = pt != hdr.pt;
+	hdr.pt = pt;
+	out_map(&peer->out, OUT_BRIDGE, stream->id, &hdr, peer->clock_hz, relay->now_us,
+		stream->video);
+	if (changed || peer->out.mapped)
+		hdr_rtp_patch(data, &hdr);
+	return true;
+}
+
+static bool rtcp_source_ok(struct stream *stream, const union net_addr *from, bool is_rtcp_socket)
+{
+	if (stream->rank ? !net_addr_same_ip(from, &stream->src)
+			 : (stream->flags & MP_REMOTE_SYMMETRIC) ||
+				   (!net_addr_same_ip(from, &stream->sdp) &&
+				    !net_addr_same_ip(from, &stream->sdp_rtcp)))
+		return false;
+
+	if (is_rtcp_socket && (stream->flags & MP_REMOTE_SYMMETRIC) && !stream->rtcp_latched) {
+		stream->rtcp_latched = true;
+		stream->rtcp_dst = *from;
+	}
+	return true;
+}
+
+static struct hdr_map map_of(const struct stream *to, const struct stream *from)
+{
+	const struct stream_out *out = &to->out;
+
+	return (struct hdr_map){ .on = out->started && out->mapped && out->source == OUT_BRIDGE &&
+				       out->source_id == from->id,
+				 .ssrc_in = out->source_ssrc,
+				 .ssrc_out = out->ssrc,
+				 .seq_add = out->seq_add,
+				 .ts_add = out->ts_add };
+}
+
+static void take_rtcp(struct relay *relay, struct stream *stream, const struct sock *sock,
+		      const union net_addr *from, uint8_t *data, size_t len)
+{
+	struct stream *peer = stream->peer;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
+	struct hdr_map self, about;
+	bool mux;
+
+	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream, from, sock->is_rtcp)) {
+		drop(relay, stream);
+		return;
+	}
+	/* While one side hears music its reports are not about the other. */
+	if (!peer || stream->music || peer->music)
+		return;
+
+	self = map_of(peer, stream);
+	about = map_of(stream, peer);
+	mux = peer->flags & MP_REMOTE_MUX;
+	if (hdr_rtcp_map(data, len, &self, &about)) {
+		drop(relay, stream);
+		return;
+	}
+	if (!net_addr_isset(mux ? &peer->dst : &peer->rtcp_dst))
+		return;
+	count_sent(relay, peer, len);
+	send_all(relay, peer, mux ? peer->slot->rtp.fd : peer->slot->rtcp.fd,
+		 mux ? &peer->dst : &peer->rtcp_dst, &msg, 1);
+}
+
+static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
+{
+	unsigned n_out = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct msghdr *msg = &relay->in[i].msg_hdr;
+		uint8_t *data = relay->in_data[i];
+		size_t len = relay->in[i].msg_len;
+
+		relay->local.rx_packets++;
+		if (len > RELAY_MAX_PACKET || msg->msg_flags & MSG_TRUNC) {
+			drop(relay, stream);
+		} else if (sock->is_rtcp || hdr_is_rtcp(data, len)) {
+			take_rtcp(relay, stream, sock, msg->msg_name, data, len);
+		} else if (take_rtp(relay, stream, msg, data, len)) {
+			relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
+			relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
+			relay->out[n_out].msg_hdr.msg_iovlen = 1;
+			count_sent(relay, stream->peer, len);
+			n_out++;
+		}
+	}
+	if (n_out)
+		send_all(relay, stream->peer, stream->peer->slot->rtp.fd, &stream->peer->dst, relay->out,
+			 n_out);
+}
+
+static int receive(struct relay *relay, int fd, bool want_control)
+{
+	int n;
+
+	for (int i = 0; i < RELAY_BATCH; i++) {
+		struct msghdr *msg = &relay->in[i].msg_hdr;
+
+		msg->msg_namelen = sizeof(union net_addr);
+		msg->msg_controllen = want_control ? sizeof(relay->in_control[i]) : 0;
+		msg->msg_control = want_control ? relay->in_control[i] : NULL;
+	}
+	n = recvmmsg(fd, relay->in, RELAY_BATCH, MSG_DONTWAIT, NULL);
+
+	/* An ICMP error of the past (ECONNREFUSED) is taken by the call; the packets are still there. */
+	if (n < 0 && errno != EAGAIN)
+		n = recvmmsg(fd, relay->in, RELAY_BATCH, MSG_DONTWAIT, NULL);
+	return n;
+}
+
+/* Nobody's packets: late ones of the call before, or strangers. */
+static void read_strays(struct relay *relay, struct sock *sock)
+{
+	struct slot *slot = sock->slot;
+	struct epoll_event none = { .data.ptr = sock };
+
+	for (int n = RELAY_BATCH; n == RELAY_BATCH;) {
+		n = receive(relay, sock->fd, false);
+		if (n > 0)
+			slot->strays += (uint32_t)n;
+		if (slot->strays > MEDIA_STRAYS_MAX)
+			break;
+	}
+	if (slot->strays <= MEDIA_STRAYS_MAX || slot->muted)
+		return;
+
+	slot->muted = true;
+	none.data.ptr = &slot->rtp;
+	(void)epoll_ctl(relay->epoll_fd, EPOLL_CTL_MOD, slot->rtp.fd, &none);
+	none.data.ptr = &slot->rtcp;
+	(void)epoll_ctl(relay->epoll_fd, EPOLL_CTL_MOD, slot->rtcp.fd, &none);
+}
+
+void path_drain(struct relay *relay, struct sock *sock)
+{
+	for (int i = 0; i < PATH_ROUNDS && receive(relay, sock->fd, false) == RELAY_BATCH; i++)
+		;
+}
+
+/* Edge-triggered: reads until the socket is empty, or arms it again. */
+void path_readable(struct relay *relay, struct sock *sock)
+{
+	struct epoll_event again = { .events = EPOLLIN | EPOLLET, .data.ptr = sock };
+	struct stream *stream = sock->slot->stream;
+	int n;
+
+	if (sock->slot->away)
+		return; /* its next thread reads them */
+	if (!stream) {
+		read_strays(relay, sock);
+		return;
+	}
+
+	for (int round = 0; round < PATH_ROUNDS; round++) {
+		n = receive(relay, sock->fd, !stream->locked);
+		if (n > 0)
+			take_batch(relay, sock, stream, (unsigned)n);
+		if (n < RELAY_BATCH)
+			return;
+	}
+	(void)epoll_ctl(relay->epoll_fd, EPOLL_CTL_MOD, sock->fd, &again);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_MEDIA_POOL_H
+#define AOIDE_MEDIA_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * RTP port pairs. A pair that was bound once stays bound; freed pairs go to the back of a queue and
+ * rest for POOL_REST_MS while others are left, so that late packets do not hit a new call. Control
+ * thread only.
+ */
+#define POOL_REST_MS  2000
+#define POOL_PREPARED 512 /* pairs bound at start, over all relays */
+
+struct pool;
+struct relay;
+struct slot;
+
+struct pool_opts {
+	const char *listen; /* address, or a wildcard */
+	uint16_t first, last;
+	struct relay **relays;
+	unsigned n_relays;
+	size_t max_pairs; /* by file descriptors; IPv4 and IPv6 together */
+};
+
+/* -EINVAL: no pair in the range, or an address that is not one. */
+int pool_alloc(struct pool **ret, const struct pool_opts *opts);
+void pool_free(struct pool *pool); /* after the relays have stopped */
+
+/*
+ * A bound pair that the relay watches, for a new stream.
+ * Returns 0, -EADDRNOTAVAIL (every port is in use), -EAFNOSUPPORT, or the error of socket().
+ */
+int pool_take(struct slot **ret, struct pool *pool, struct relay *relay, bool ipv6);
+void pool_give(struct pool *pool, struct slot *slot);
+
+struct pool_stats {
+	size_t pairs;  /* in the range, per family */
+	size_t bound, in_use, bind_errors;
+};
+void pool_stats(const struct pool *pool, struct pool_stats *ret);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_MEDIA_RELAY_H
+#define AOIDE_MEDIA_RELAY_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include "media/stream.h"
+
+/*
+ * A relay thread: owns the sockets of its slots and the relay half of its streams. The control
+ * thread talks to it by commands and hears events; both queues are swapped under a mutex once per
+ * turn, so a packet takes no lock and no allocation.
+ *
+ * Most commands do not wake the thread: their effect can only be seen when a packet arrives, and a
+ * packet wakes it by itself; commands are always taken before packets. So opening, bridging and
+ * closing a stream cost no context switch.
+ */
+#define RELAY_MAX_PACKET 1500 /* larger ones are dropped */
+#define RELAY_BATCH      8    /* packets read from one socket at once */
+#define RELAY_IDLE_MS    250  /* housekeeping: timeouts, commands that did not wake us */
+#define RELAY_TICK_MS    20   /* music and digits */
+#define RELAY_EVENTS     256
+
+#define MEDIA_LATCH_US       1000000 /* a better source may replace the first within this time */
+#define MEDIA_STRAYS_MAX     64      /* packets to a closed port before it is muted */
+#define MEDIA_DIGIT_GAP_US   20000   /* digits of one stream are not reported faster */
+#define MEDIA_DIGIT_STALE_US 200000  /* an event whose end was lost has ended */
+
+enum relay_cmd_type {
+	RCMD_OPEN,   /* stream joins, slot belongs to it */
+	RCMD_CLOSE,  /* answered by REV_CLOSED */
+	RCMD_REMOTE,
+	RCMD_BRIDGE,
+	RCMD_UNBRIDGE,
+	RCMD_MUSIC,
+	RCMD_MUSIC_STOP,
+	RCMD_DTMF,
+	RCMD_STATS,
+	RCMD_DETACH,      /* stream and slot leave this thread; posts done */
+	RCMD_ATTACH,      /* ... and join this one */
+	RCMD_SLOT_ADD,    /* an idle slot */
+	RCMD_SLOT_REMOVE, /* posts done */
+	RCMD_SYNC,        /* posts done */
+	RCMD_STOP,
+};
+
+struct relay_cmd {
+	enum relay_cmd_type type;
+	struct stream *stream, *other;
+	struct slot *slot;
+	sem_t *done;
+	union {
+		struct mp_remote remote;
+		struct mp_music music;
+		struct mp_digit digit;
+	} u;
+};
+
+enum relay_ev_type { REV_CLOSED, REV_LATCHED, REV_TIMEOUT, REV_DIGIT, REV_STATS };
+
+struct relay_ev {
+	enum relay_ev_type type;
+	uint64_t id, lease;
+	struct stream *stream; /* REV_CLOSED: free it */
+	union {
+		struct mp_addr addr;
+		struct media_stats stats;
+		struct {
+			uint8_t event;
+			uint32_t duration_ms;
+		} digit;
+	} u;
+};
+
+struct relay_counters { /* published once per turn */
+	_Atomic uint64_t rx_packets, tx_packets, dropped, turns;
+};
+
+struct relay_local {
+	uint64_t rx_packets, tx_packets, dropped, turns;
+};
+
+struct cmd_queue {
+	struct relay_cmd *v;
+	size_t n, cap;
+};
+
+struct ev_queue {
+	struct relay_ev *v;
+	size_t n, cap;
+};
+
+struct moh;
+
+struct relay {
+	/* shared */
+	pthread_mutex_t lock;
+	struct cmd_queue cmds; /* under lock */
+	struct ev_queue evs;   /* under lock */
+	_Atomic bool cmds_waiting, evs_waiting;
+	struct relay_counters counters;
+	int wake_fd;     /* to this thread */
+	int control_fd;  /* to the control thread */
+	unsigned index;
+	const _Atomic(const struct moh *) *moh;
+
+	/* control thread */
+	pthread_t thread;
+	bool running;
+	unsigned n_streams;
+	bool needs_wake;
+	struct slot *idle_first[2], *idle_last[2]; /* free slots, by IPv6 or not */
+
+	/* this thread */
+	int epoll_fd, timer_fd;
+	bool ticking, stop, wake_control;
+	sem_t *done; /* who waits for the end of this turn */
+	uint64_t now_us, house_at_us;
+	struct stream *streams, *gens;
+	struct cmd_queue cmds_work;
+	struct ev_queue evs_work;
+	struct relay_local local;
+	struct mmsghdr in[RELAY_BATCH];
+	struct iovec in_iov[RELAY_BATCH];
+	union net_addr in_from[RELAY_BATCH];
+	_Alignas(8) uint8_t in_data[RELAY_BATCH][2048];
+	_Alignas(8) uint8_t in_control[RELAY_BATCH][64];
+	struct mmsghdr out[RELAY_BATCH];
+	struct iovec out_iov[RELAY_BATCH];
+};
+
+int relay_start(struct relay **ret, unsigned index, int control_fd,
+		const _Atomic(const struct moh *) *moh);
+/* Ends the thread and frees what it owned, streams and slots not included. */
+void relay_stop(struct relay *relay);
+
+/* Control thread. wake: the thread must act at once. Waits for the thread when memory is out. */
+void relay_post(struct relay *relay, const struct relay_cmd *cmd, bool wake);
+/* Posts and waits until the thread has taken it; for moves, which are rare. */
+void relay_post_wait(struct relay *relay, struct relay_cmd *cmd);
+/* Writes the wake-ups of this turn of the control thread. */
+void relay_wake(struct relay *relay);
+/* Takes the events; the caller frees *ret. Returns their number. */
+size_t relay_take_events(struct relay *relay, struct relay_ev **ret);
+
+/* ------------------------------------------------------------------ inside the thread */
+
+/* An event for the control thread; urgent ones wake it, others wait for its next turn. */
+void relay_event(struct relay *relay, const struct relay_ev *ev, bool urgent);
+void relay_gen_add(struct relay *relay, struct stream *stream);
+void relay_gen_remove(struct relay *relay, struct stream *stream);
+
+/* path.c: packets */
+void path_readable(struct relay *relay, struct sock *sock);
+void path_set_remote(struct relay *relay, struct stream *stream, const struct mp_remote *remote);
+void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov);
+void path_disconnect(struct slot *slot);
+void path_drain(struct relay *relay, struct sock *sock);
+void path_digit_done(struct relay *relay, struct stream *stream);
+
+/* generate.c: what we send ourselves, every RELAY_TICK_MS */
+void generate_tick(struct relay *relay);
+void generate_music_start(struct relay *relay, struct stream *stream, uint32_t moh_class);
+void generate_music_stop(struct relay *relay, struct stream *stream);
+void generate_digit(struct relay *relay, struct stream *stream, uint8_t event, uint32_t ms);
+
+/* out.c: continuity for the receiver */
+/* Numbers for a packet of a source; call for each packet in sending order. */
+void out_map(struct stream_out *out, enum out_source source, uint64_t source_id,
+	     struct hdr_rtp *hdr, uint32_t clock_hz, uint64_t now_us, bool keep_ssrc);
+/* Fills ssrc and seq for a packet that we made ourselves, whose ts is set. */
+void out_own(struct stream_out *out, enum out_source source, struct hdr_rtp *hdr, uint64_t now_us);
+/* Random first numbers when we are the first source. */
+void out_start_own(struct stream_out *out, uint64_t now_us);
+/* Timestamp that comes next for a source of ours that starts or goes on now. */
+uint32_t out_next_ts(const struct stream_out *out, uint32_t clock_hz, uint64_t now_us);
+
+#endif

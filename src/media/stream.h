@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_MEDIA_STREAM_H
+#define AOIDE_MEDIA_STREAM_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "media/client.h"
+#include "media/protocol.h"
+#include "media/rtphdr.h"
+
+/*
+ * A stream as the control thread and its relay thread see it. Each field has one owner; a stream
+ * changes hands only through the command and event queues of relay.h, so nothing here is locked.
+ */
+struct relay;
+struct slot;
+
+union net_addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+socklen_t net_addr_len(const union net_addr *addr);
+bool net_addr_isset(const union net_addr *addr); /* family, port and address are there */
+bool net_addr_same_ip(const union net_addr *a, const union net_addr *b);
+bool net_addr_same(const union net_addr *a, const union net_addr *b);
+void net_addr_from_wire(union net_addr *ret, const struct mp_addr *wire);
+void net_addr_to_wire(struct mp_addr *ret, const union net_addr *addr);
+uint16_t net_addr_port(const union net_addr *addr);
+void net_addr_set_port(union net_addr *addr, uint16_t port);
+
+/* One UDP socket as epoll sees it. */
+struct sock {
+	struct slot *slot;
+	int fd;
+	bool is_rtcp;
+};
+
+/*
+ * A bound even/odd pair of ports. Slots are kept when their stream ends: a call then needs no
+ * socket(), bind(), epoll_ctl() or close(). Between two streams what arrives is read and thrown away
+ * by the relay thread; when much arrives the slot is muted in epoll.
+ */
+struct slot {
+	/* fixed */
+	struct sock rtp, rtcp;
+	uint16_t port;
+	bool ipv6;
+
+	/* control thread, and handed with the slot */
+	struct slot *next;
+	struct relay *relay; /* whose epoll set it is in */
+	uint64_t freed_at_ms;
+
+	/* relay thread */
+	struct stream *stream; /* NULL between streams */
+	uint32_t strays;
+	uint8_t tos;
+	bool connected, muted, keep_unconnected;
+	bool away; /* between two relay threads: events of this turn no longer count */
+};
+
+/* What the receiver behind a stream has been sent last; continuity is kept from here. */
+struct stream_out {
+	bool started, mapped; /* mapped: numbers differ from the source's */
+	uint8_t source;       /* enum out_source */
+	uint64_t source_id;   /* stream id of a bridge peer */
+	uint32_t source_ssrc;
+	uint32_t ssrc;
+	uint16_t seq, seq_add;
+	uint32_t ts, ts_add;
+	uint64_t at_us; /* when it was sent */
+};
+
+enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF };
+
+/* Reception statistics, RFC 3550 appendix A. */
+struct stream_in {
+	bool started;
+	uint32_t ssrc;
+	uint16_t seq;       /* highest */
+	uint32_t cycles;    /* 65536 each */
+	uint32_t base;
+	uint64_t in_span;   /* packets since base */
+	uint64_t lost_before; /* of earlier SSRCs */
+	uint32_t transit, jitter_q4; /* RFC 3550 A.8 */
+};
+
+#define STREAM_DTMF_QUEUE 32
+
+struct stream {
+	/* fixed */
+	uint64_t id, lease;
+	struct slot *slot;
+	bool video, mux;
+	uint8_t tos;
+	uint32_t timeout_ms;
+
+	/* control thread */
+	struct stream *hash_next;
+	struct stream *lease_prev, *lease_next;
+	struct relay *relay;
+	bool claimed;
+	bool want_stats; /* when it closes */
+
+	/* relay thread */
+	struct stream *prev, *next; /* of the relay's list */
+	struct stream *gen_prev, *gen_next;
+	bool in_gen;
+	struct stream *peer;
+
+	union net_addr sdp, sdp_rtcp; /* as told */
+	union net_addr dst;           /* where RTP goes */
+	union net_addr src;           /* latched source */
+	union net_addr rtcp_dst;
+	union net_addr local;         /* our address as the other side sees it, once known */
+	uint8_t flags;                /* MP_REMOTE_* */
+	uint8_t codec, pt, ptime_ms;
+	uint32_t clock_hz;
+	int16_t dtmf_pt;
+	uint8_t rank;         /* of the latched source; 0 none */
+	bool locked;          /* the source can no more be replaced */
+	bool rtcp_latched;
+	bool timed_out;
+	uint64_t latched_at_us, heard_at_us;
+
+	bool music;
+	uint32_t music_class;
+	uint32_t music_frame, music_ts; /* that come next */
+	uint8_t music_wait;             /* ticks until the next packet */
+	bool music_marker;              /* it begins anew */
+
+	struct {
+		uint8_t event[STREAM_DTMF_QUEUE];
+		uint16_t ms[STREAM_DTMF_QUEUE];
+		uint8_t n;
+		bool active, started;
+		uint32_t start_ts;
+		uint16_t sent_ms;
+		uint8_t ends_sent;
+		uint64_t pause_until_us;
+	} tone;
+
+	struct { /* RFC 4733 seen in passing */
+		bool active;
+		uint8_t event;
+		uint32_t ts, done_ts;
+		bool any_done;
+		uint16_t duration;
+		uint64_t seen_us, reported_us;
+	} digit;
+
+	struct stream_out out;
+	struct stream_in in;
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped;
+};
+
+void stream_stats(const struct stream *stream, struct media_stats *ret);
+
+#endif

@@ -1,0 +1,171 @@
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { freePorts, rtpRange } from './ports.js';
+import { Proc, run } from './proc.js';
+import { RestClient } from './rest.js';
+import { until } from './wait.js';
+
+const root = resolve(fileURLToPath(import.meta.url), '../../../..');
+
+/** The program under test: AOIDE_BIN, else the newest build. */
+export const aoideBinary = ((): string => {
+  const named = process.env['AOIDE_BIN'];
+  if (named) return resolve(named);
+  for (const build of ['build/test', 'build/dev', 'build/release']) {
+    const path = join(root, build, 'aoide');
+    if (existsSync(path)) return path;
+  }
+  throw new Error('no aoide binary: build it, or set AOIDE_BIN');
+})();
+
+export type Account = { extension: string; username: string; secret: string };
+
+export type DemoFacts = {
+  https: string;
+  http?: string;
+  sip: { udp: string; tcp: string; tls: string; ws?: string; wss?: string };
+  admin: { username: string; domain: string; password: string };
+  accounts: Account[];
+};
+
+/** One running PBX with the demo tenant, on ports and in a folder of its own. */
+export class Pbx {
+  private constructor(
+    readonly dataDir: string,
+    private proc: Proc,
+    private readonly args: string[],
+    readonly facts: DemoFacts,
+    readonly rest: RestClient,
+  ) {}
+
+  static async start(extraArgs: string[] = []): Promise<Pbx> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'aoide-e2e-'));
+    const sip = await freePorts(6);
+    const rtp = rtpRange();
+    const args = [
+      'run', '--demo', '--data', dataDir, '--listen', '127.0.0.1',
+      '--sip-port', String(sip), '--https-port', String(sip + 2), '--http-port', String(sip + 3),
+      '--ws-port', String(sip + 4), '--wss-port', String(sip + 5),
+      '--rtp-ports', `${rtp[0]}-${rtp[1]}`,
+      ...extraArgs,
+    ];
+    const proc = new Proc('aoide', aoideBinary, args);
+    const facts = await Pbx.waitReady(proc, dataDir);
+    const rest = new RestClient(facts.https.replace(/\/$/, ''), facts.admin);
+    return new Pbx(dataDir, proc, args, facts, rest);
+  }
+
+  private static async waitReady(proc: Proc, dataDir: string): Promise<DemoFacts> {
+    const path = join(dataDir, 'demo.json');
+    try {
+      return await until(
+        'demo.json',
+        () => {
+          if (!proc.isRunning) throw new Error('aoide has ended');
+          return existsSync(path) && (JSON.parse(readFileSync(path, 'utf8')) as DemoFacts);
+        },
+        60_000,
+      );
+    } catch (error) {
+      await proc.stop();
+      throw new Error(`aoide did not become ready: ${String(error)}\n${proc.output.slice(-6000)}`);
+    }
+  }
+
+  account(extension: string): Account {
+    const account = this.facts.accounts.find((a) => a.extension === extension);
+    if (!account) throw new Error(`no demo account for ${extension}`);
+    return account;
+  }
+
+  get output(): string {
+    return this.proc.output;
+  }
+
+  /** Process id of a child of the supervisor by its subcommand ("switch", "media", "web", "jobs"). */
+  childPid(name: string): number | undefined {
+    for (const entry of readdirSync('/proc')) {
+      if (!/^\d+$/.test(entry)) continue;
+      try {
+        const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+        const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+        const argv = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
+        if (parent === this.proc.pid && argv[1] === name) return Number(entry);
+      } catch {
+        // ended meanwhile
+      }
+    }
+    return undefined;
+  }
+
+  /** kill -9 of one child; resolves when the supervisor has a new one in its place. */
+  async killChild(name: string): Promise<void> {
+    const old = this.childPid(name);
+    if (!old) throw new Error(`no child ${name}`);
+    process.kill(old, 'SIGKILL');
+    await until(`a new ${name}`, () => {
+      const now = this.childPid(name);
+      return now !== undefined && now !== old;
+    });
+  }
+
+  async ctl(...args: string[]): Promise<string> {
+    const { code, output } = await run(aoideBinary, ['ctl', '--data', this.dataDir, ...args]);
+    if (code !== 0) throw new Error(`aoide ctl ${args.join(' ')}: exit ${code}\n${output}`);
+    return output;
+  }
+
+  async ctlJson<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.ctl('--json', ...args)) as T;
+  }
+
+  /** Writes over the REST API, then applies: the switch has it in force afterwards. */
+  async configure(changes: { method?: string; path: string; body?: unknown }[]): Promise<void> {
+    for (const change of changes) {
+      await this.rest.ok(change.method ?? 'PATCH', `${change.path}?apply=false`, change.body);
+    }
+    await this.rest.ok('POST', '/api/pbx/v2/configuration/apply', {});
+  }
+
+  /** Id of an object by one of its fields: idOf('extension', 'number', '101'). */
+  async idOf(entity: string, field: string, value: string): Promise<number> {
+    const reply = await this.rest.ok('GET', `/api/pbx/v2/${entity}?${field}=${encodeURIComponent(value)}`);
+    const first = (reply.json as { items: { id: number }[] }).items[0];
+    if (!first) throw new Error(`no ${entity} with ${field} ${value}`);
+    return first.id;
+  }
+
+  /** CDRs with their details, newest first, once there are `count` of them. */
+  async cdrs(count: number): Promise<Record<string, unknown>[]> {
+    return until(`${count} CDRs`, async () => {
+      const reply = await this.rest.ok('GET', '/rest/cdr/detailed');
+      const rows = reply.json as Record<string, unknown>[];
+      return rows.length >= count && rows;
+    });
+  }
+
+  /** Graceful stop; a sanitizer report fails the test. */
+  async stop(): Promise<void> {
+    await this.proc.stop('SIGTERM', 15_000);
+    rmSync(this.dataDir, { recursive: true, force: true });
+    const report = /(ERROR: (?:Address|Leak)Sanitizer[\s\S]{0,4000}|runtime error:[^\n]*)/.exec(this.proc.output);
+    if (report) throw new Error(`sanitizer report:\n${report[1] ?? ''}`);
+  }
+
+  /** Ends the whole product and starts it again on the same data and ports. */
+  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.proc.stop(signal, 15_000);
+    this.proc = new Proc('aoide', aoideBinary, this.args);
+    await until(
+      'web server and switch after a restart',
+      async () => {
+        const reply = await this.rest.call('GET', '/api/pbx/v2/state/registration');
+        return reply.status === 200;
+      },
+      60_000,
+    );
+  }
+}

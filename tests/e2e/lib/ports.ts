@@ -1,0 +1,50 @@
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:net';
+
+function tcpFree(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+      const address = server.address();
+      const got = typeof address === 'object' && address ? address.port : 0;
+      server.close(() => resolve(got));
+    });
+  });
+}
+
+function udpFree(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    socket.once('error', reject);
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => {
+      const got = socket.address().port;
+      socket.close(() => resolve(got));
+    });
+  });
+}
+
+/** First of `count` consecutive ports that are free for UDP and TCP right now. */
+export async function freePorts(count = 1): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const first = count === 1 ? await tcpFree(0) : 22_000 + Math.floor(Math.random() * 10_000);
+    try {
+      for (let i = 0; i < count; i++) {
+        await tcpFree(first + i);
+        await udpFree(first + i);
+      }
+      return first;
+    } catch {
+      // taken: try others
+    }
+  }
+  throw new Error(`no ${count} free ports`);
+}
+
+/** A range for RTP: even start, below the kernel's own ephemeral ports, another one for each caller. */
+let nextRange = 21_600 - Math.floor(Math.random() * 25) * 400;
+export function rtpRange(size = 400): [number, number] {
+  nextRange -= size;
+  if (nextRange < 10_000) nextRange = 21_200;
+  return [nextRange, nextRange + size - 1];
+}

@@ -1,0 +1,104 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { Agent, request as httpsRequest } from 'node:https';
+
+const agent = new Agent({ keepAlive: true, rejectUnauthorized: false, maxSockets: 8 });
+
+export type Reply = { status: number; headers: Record<string, string>; text: string; json: unknown };
+export type Credentials = { username: string; domain: string; password: string };
+
+export type CallOptions = {
+  body?: unknown;
+  headers?: Record<string, string>;
+  accept?: string;
+  type?: string;
+};
+
+export function sendHttps(url: string, method: string, options: CallOptions = {}): Promise<Reply> {
+  const body =
+    options.body === undefined || typeof options.body === 'string'
+      ? options.body
+      : JSON.stringify(options.body);
+  const headers: Record<string, string> = {
+    Accept: options.accept ?? 'application/json',
+    ...options.headers,
+  };
+  if (typeof body === 'string') {
+    headers['Content-Type'] = options.type ?? 'application/json';
+    headers['Content-Length'] = String(Buffer.byteLength(body));
+  }
+  return new Promise((resolve, reject) => {
+    const req = httpsRequest(url, { method, headers, agent }, (res) => {
+      const chunks: Buffer[] = [];
+      res.on('data', (chunk: Buffer) => chunks.push(chunk));
+      res.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        let json: unknown;
+        try {
+          json = JSON.parse(text);
+        } catch {
+          json = undefined;
+        }
+        const flat: Record<string, string> = {};
+        for (const [name, value] of Object.entries(res.headers)) flat[name] = String(value);
+        resolve({ status: res.statusCode ?? 0, headers: flat, text, json });
+      });
+    });
+    req.setTimeout(20_000, () => req.destroy(new Error(`no answer to ${method} ${url}`)));
+    req.on('error', reject);
+    if (typeof body === 'string') req.write(body);
+    req.end();
+  });
+}
+
+const sha256 = (text: string): ReturnType<typeof createHash> => createHash('sha256').update(text, 'utf8');
+
+/** The header of API-02..06 for one request. */
+export function xAuthenticate(
+  credentials: Credentials,
+  salt: string,
+  overrides: { nonce?: string; created?: string } = {},
+): string {
+  const digestPassword = sha256(`${credentials.password}{${salt}}`).digest('hex');
+  const nonce = overrides.nonce ?? randomBytes(16).toString('hex');
+  const created = overrides.created ?? new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  const digest = sha256(
+    nonce + digestPassword + credentials.username + credentials.domain + created,
+  ).digest('base64');
+  return (
+    `RestApiUsernameToken Username="${credentials.username}", Domain="${credentials.domain}", ` +
+    `Digest="${digest}", Nonce="${nonce}", Created="${created}"`
+  );
+}
+
+/** A client as integrators write them: salt once, a fresh header for every request. */
+export class RestClient {
+  private salt: string | undefined;
+
+  constructor(
+    readonly base: string,
+    readonly credentials: Credentials,
+  ) {}
+
+  async authHeader(overrides: { nonce?: string; created?: string } = {}): Promise<string> {
+    if (!this.salt) {
+      const reply = await sendHttps(`${this.base}/rest/salt/${this.credentials.domain}`, 'GET');
+      this.salt = (reply.json as { salt: string }).salt;
+    }
+    return xAuthenticate(this.credentials, this.salt, overrides);
+  }
+
+  async call(method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+    const header = await this.authHeader();
+    return sendHttps(this.base + path, method, {
+      ...options,
+      headers: { 'X-authenticate': header, ...options.headers },
+    });
+  }
+
+  /** As call, and the status must be a success. */
+  async ok(method: string, path: string, body?: unknown): Promise<Reply> {
+    const reply = await this.call(method, path, body === undefined ? {} : { body });
+    if (reply.status >= 300) throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`);
+    return reply;
+  }
+}
