@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/re.h"
 
 /*
  * File: records of {magic, crc, call id, length} and text; length 0 removes the call. A torn or
@@ -62,10 +62,10 @@ struct call_journal {
 
 static uint32_t record_crc(const struct record_head *head, const char *text)
 {
-	uint32_t crc = crc32(0, &head->call_id, sizeof(head->call_id));
+	uint32_t crc = crc32c(0, &head->call_id, sizeof(head->call_id));
 
-	crc = crc32(crc, &head->len, sizeof(head->len));
-	return crc32(crc, text, head->len);
+	crc = crc32c(crc, &head->len, sizeof(head->len));
+	return crc32c(crc, text, head->len);
 }
 
 static void map_remove(struct call_journal *journal, uint64_t call_id)

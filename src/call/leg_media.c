@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/crc.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "call/call.h"
@@ -127,13 +128,13 @@ const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
 		return NULL;
 
 	/* RFC 3264 section 8: the version rises with every change, and only then. */
-	crc = crc32(0, buf, (uint32_t)n);
+	crc = crc32c(0, buf, (size_t)n);
 	if (crc != leg->sdp_crc) {
 		opts.origin_version = ++leg->sdp_version;
 		n = sdesc_print(desc, buf, SDESC_MAX_BYTES, &opts);
 		if (n < 0)
 			return NULL;
-		leg->sdp_crc = crc32(0, buf, (uint32_t)n);
+		leg->sdp_crc = crc32c(0, buf, (size_t)n);
 	}
 
 	if (desc != leg->local_desc) {
