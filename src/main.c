@@ -18,7 +18,6 @@ int web_main(const struct config *config);
 #pragma weak media_main
 #pragma weak web_main
 #pragma weak switch_main
-#pragma weak ctl_main
 
 typedef int(main_h)(const struct config *config);
 

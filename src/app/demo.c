@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "app/entity.h"
 #include "app/prepare.h"
 #include "base/config.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/seal.h"
 #include "db/db.h"
 #include "schema/schema.h"
@@ -38,61 +38,14 @@ static int log_problems(const struct sch_ctx *ctx, const char *entity, int err)
 static int write_entity(struct sch_ctx *ctx, const char *name, enum sch_write how, int64_t id,
 			json_t *body, int64_t *ret_id)
 {
-	const struct sch_entity *entity = sch_find(name);
-	int64_t written = id;
-	int err;
+	const int err = entity_write(ctx, name, how, id, body, ret_id);
 
-	if (!entity || !body) {
-		json_decref(body);
-		return -ENOENT;
-	}
-
-	ctx->n_problems = 0;
-	err = sch_write(ctx, entity, how, id, body, 0, &written);
-	json_decref(body);
-	if (err)
-		return log_problems(ctx, name, err);
-
-	if (ret_id)
-		*ret_id = written;
-	return 0;
-}
-
-/* The id of the one row whose field has this value. */
-static int find(struct sch_ctx *ctx, const char *name, const char *field, const char *value,
-		int64_t *ret)
-{
-	struct sch_query query = { .page = 1, .page_size = 1, .n_filters = 1 };
-	const struct sch_entity *entity = sch_find(name);
-	struct sch_out out = { 0 };
-	json_t *list = NULL;
-	int64_t total = 0;
-	int err;
-
-	query.filters[0].field = field;
-	query.filters[0].op = "=";
-	query.filters[0].value = value;
-	err = entity ? sch_list(ctx, entity, &query, &out, &total) : -ENOENT;
-	if (err)
-		goto out;
-	err = js_parse(&list, out.text, out.len, NULL, 0);
-	if (err)
-		goto out;
-
-	if (json_array_size(list))
-		*ret = js_int(json_array_get(list, 0), "id", 0);
-	else
-		err = -ENOENT;
-
-out:
-	json_decref(list);
-	sch_out_free(&out);
-	return err;
+	return err ? log_problems(ctx, name, err) : 0;
 }
 
 static int tenant_get(struct sch_ctx *ctx, const char *password, int64_t *ret)
 {
-	int err = find(ctx, "tenant", "domain", DEMO_DOMAIN, ret);
+	int err = entity_find(ctx, "tenant", "domain", DEMO_DOMAIN, ret);
 
 	if (err != -ENOENT)
 		return err;
@@ -106,7 +59,7 @@ static int make_admin(struct sch_ctx *ctx, const char *password)
 	int64_t id = 0;
 	int err;
 
-	err = find(ctx, "user", "username", "admin", &id);
+	err = entity_find(ctx, "user", "username", "admin", &id);
 	if (err)
 		return log_problems(ctx, "user", err);
 
@@ -122,7 +75,7 @@ static int allow_transports(struct sch_ctx *ctx)
 	int64_t id = 0;
 	int err;
 
-	err = find(ctx, "account_template", "name", "Default", &id);
+	err = entity_find(ctx, "account_template", "name", "Default", &id);
 	if (err)
 		return log_problems(ctx, "account_template", err);
 
@@ -144,7 +97,7 @@ static int make_extension(struct sch_ctx *ctx, int number, json_t *accounts)
 	(void)snprintf(exten, sizeof(exten), "%d", number);
 	seal_random_secret(secret, sizeof(secret));
 
-	err = find(ctx, "extension", "number", exten, &extension_id);
+	err = entity_find(ctx, "extension", "number", exten, &extension_id);
 	if (err == -ENOENT)
 		err = write_entity(ctx, "extension", SCH_CREATE, 0,
 				   json_pack("{s:s, s:s, s:s}", "number", exten, "first_name",
@@ -155,7 +108,7 @@ static int make_extension(struct sch_ctx *ctx, int number, json_t *accounts)
 	if (err)
 		return err;
 
-	err = find(ctx, "account", "username", exten, &account_id);
+	err = entity_find(ctx, "account", "username", exten, &account_id);
 	if (err == -ENOENT)
 		err = write_entity(ctx, "account", SCH_CREATE, 0,
 				   json_pack("{s:s, s:s, s:s, s:I}", "username", exten, "password",
@@ -184,22 +137,17 @@ static int make_extension(struct sch_ctx *ctx, int number, json_t *accounts)
 
 static int make_tenant(struct db *db, json_t **ret)
 {
-	struct sch_ctx *ctx = calloc(1, sizeof(*ctx)); /* large, for its problems */
+	struct sch_ctx *ctx = NULL;
 	json_t *accounts = json_array();
 	char password[SECRET_SIZE];
 	int64_t tenant_id = 0, revision;
 	int err;
 
-	if (!ctx || !accounts) {
+	if (!accounts) {
 		err = -ENOMEM;
 		goto out;
 	}
-	ctx->db = db;
-	ctx->user_name = "system";
-	ctx->address = "";
-	ctx->lang = SCH_EN;
-	ctx->system = true;
-	err = arena_alloc(&ctx->arena, 4096);
+	err = entity_ctx_alloc(&ctx, db, "system");
 	if (err)
 		goto out;
 
@@ -225,9 +173,7 @@ static int make_tenant(struct db *db, json_t **ret)
 	err = *ret ? 0 : -ENOMEM;
 
 out:
-	if (ctx)
-		arena_free(ctx->arena);
-	free(ctx);
+	entity_ctx_free(ctx);
 	json_decref(accounts);
 	return err;
 }
