@@ -43,10 +43,13 @@ export interface CdrQuery {
   readonly page: number;
   readonly pageSize: number;
   readonly q?: string;
-  readonly sort?: string;
   /** Month of the end of the call (D-209). */
   readonly year: number;
   readonly month: number;
+}
+
+function firstOf(year: number, month: number): string {
+  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-01 00:00:00`;
 }
 
 export class CdrApi {
@@ -61,11 +64,15 @@ export class CdrApi {
         page: query.page,
         page_size: query.pageSize,
         q: query.q,
-        sort: query.sort,
-        year: query.year,
-        month: query.month,
+        from: firstOf(query.year, query.month),
+        to: query.month === 12 ? firstOf(query.year + 1, 1) : firstOf(query.year, query.month + 1),
       },
       ...(signal ? { signal } : {}),
     });
+  }
+
+  /** A whole month as CSV (PUB-04, PUB-05). */
+  download(url: string): Promise<Blob> {
+    return this.http.download(url, 'text/csv');
   }
 }

@@ -23,6 +23,9 @@ const changesSchema = v.pipe(
   v.transform((body) => (Array.isArray(body) ? body : body.items)),
 );
 
+/** Whose configuration: the session's tenant, or the node (SIP settings, tenants). */
+export type ConfigLevel = 'tenant' | 'node';
+
 const base = '/api/pbx/v2/configuration';
 
 /** Saved against applied configuration (BASE-80, PLT-108). */
@@ -32,21 +35,21 @@ export class ConfigApi {
     this.http = http;
   }
 
-  revision(signal?: AbortSignal): Promise<Revision> {
-    return this.http.get(revisionSchema, `${base}/revision`, signal ? { signal } : {});
+  revision(level: ConfigLevel, signal?: AbortSignal): Promise<Revision> {
+    return this.http.get(revisionSchema, `${base}/revision`, { query: { level }, ...(signal ? { signal } : {}) });
   }
 
-  async changes(signal?: AbortSignal): Promise<readonly Change[]> {
+  async changes(level: ConfigLevel, signal?: AbortSignal): Promise<readonly Change[]> {
     const path = `${base}/change`;
-    const { body } = await this.http.request('GET', path, signal ? { signal } : {});
+    const { body } = await this.http.request('GET', path, { query: { level }, ...(signal ? { signal } : {}) });
     return check(changesSchema, body, path);
   }
 
-  async apply(): Promise<void> {
-    await this.http.request('POST', `${base}/apply`);
+  async apply(level: ConfigLevel): Promise<void> {
+    await this.http.request('POST', `${base}/apply`, { query: { level } });
   }
 
-  async discard(): Promise<void> {
-    await this.http.request('POST', `${base}/discard`);
+  async discard(level: ConfigLevel): Promise<void> {
+    await this.http.request('POST', `${base}/discard`, { query: { level } });
   }
 }

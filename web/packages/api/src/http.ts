@@ -77,6 +77,18 @@ export class Http {
     return { body: parsed, etag: response.headers.get('ETag') };
   }
 
+  /** A file in the given type. */
+  async download(path: string, accept: string): Promise<Blob> {
+    const doFetch = this.options.fetch ?? fetch;
+    const headers = new Headers({ Accept: accept, 'Accept-Language': this.language });
+    const response = await doFetch(path, { headers, credentials: 'same-origin', cache: 'no-store' }).catch(() => {
+      throw new ApiError(0, 'unreachable', '');
+    });
+    if (response.ok) return response.blob();
+    if (response.status === 401) this.options.onUnauthorized();
+    throw apiError(response.status, parseJson(await response.text()), response.headers.get('Retry-After'));
+  }
+
   /** The answer's body, checked; an answer that breaks the contract is an error, not a surprise later. */
   async get<S extends v.GenericSchema>(
     schema: S,

@@ -6,6 +6,11 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A plain value as text; objects and lists have none. */
+export function plainText(value: Json | undefined): string {
+  return typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}
+
 /** Two values are the same document; key order does not matter, a missing key is null. */
 export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   const pairs: [Json, Json][] = [[a ?? null, b ?? null]];

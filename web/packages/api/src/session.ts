@@ -13,6 +13,9 @@ const sessionSchema = v.object({
   role: v.nullish(v.string(), ''),
   language: v.nullish(v.string(), ''),
   csrf: v.string(),
+  /** May also act on the node's configuration (single-tenant mode). */
+  node_rights: v.nullish(v.boolean(), false),
+  must_change_password: v.nullish(v.boolean(), false),
   permissions: v.record(v.string(), v.fallback(v.picklist(['none', 'list', 'read', 'write']), 'none')),
 });
 export type Session = v.InferOutput<typeof sessionSchema>;
@@ -53,6 +56,11 @@ export class SessionApi {
 
   async setLanguage(language: string): Promise<void> {
     await this.http.request('PATCH', path, { json: { language } });
+  }
+
+  /** One's own password; other sessions of the user end. */
+  async changePassword(current: string, password: string): Promise<void> {
+    await this.http.request('PUT', '/api/pbx/v2/me/password', { json: { current, password } });
   }
 
   async logout(): Promise<void> {

@@ -11,6 +11,8 @@ export interface SecretInputProps extends Omit<TextInputProps, 'value' | 'onChan
   /** Fetches the stored secret; absent when that is not possible or not allowed. */
   readonly onReveal?: () => Promise<string>;
   readonly canGenerate: boolean;
+  /** Off for what is not a password, such as a PIN of digits. */
+  readonly showStrength?: boolean;
   readonly texts: {
     readonly show: string;
     readonly hide: string;
@@ -25,7 +27,7 @@ const colors: Readonly<Record<Strength, string>> = { 0: 'red', 1: 'orange', 2: '
 
 /** A password or SIP secret: masked, shown on a click, generated, with its strength in words. */
 export function SecretInput(props: SecretInputProps): ReactNode {
-  const { value, onChange, onReveal, canGenerate, texts, disabled, ...input } = props;
+  const { value, onChange, onReveal, canGenerate, showStrength = true, texts, disabled, ...input } = props;
   const [shown, setShown] = useState(false);
   const [busy, setBusy] = useState(false);
   const [fetched, setFetched] = useState<string | null>(null);
@@ -85,7 +87,7 @@ export function SecretInput(props: SecretInputProps): ReactNode {
           </Button>
         )}
       </Group>
-      {value !== null && value !== '' && <StrengthMeter password={value} texts={texts} />}
+      {showStrength && value !== null && value !== '' && <StrengthMeter password={value} texts={texts} />}
     </Stack>
   );
 }

@@ -4,7 +4,7 @@ import {
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import {
-  IconAddressBook, IconApi, IconBuildingCommunity, IconDeviceLandlinePhone, IconHome, IconLanguage, IconList,
+  IconAddressBook, IconApi, IconBuildingCommunity, IconDeviceLandlinePhone, IconHome, IconKey, IconLanguage, IconList,
   IconLogout, IconMoon, IconPhoneCall, IconPlugConnected, IconReportAnalytics, IconRoute, IconSettings, IconSun,
   IconTemplate, IconUser, IconUserShield, IconUsersGroup,
 } from '@tabler/icons-react';
@@ -205,6 +205,9 @@ function UserMenu(): ReactNode {
           {t('app.english')}
         </Menu.Item>
         <Menu.Divider />
+        <Menu.Item component={Link} to="/password" leftSection={<IconKey size={16} />}>
+          {t('password.title')}
+        </Menu.Item>
         <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => void logout()}>
           {t('app.logout')}
         </Menu.Item>

@@ -23,12 +23,28 @@ export const routes: RouteObject[] = [
             lazy: async () => ({ Component: (await import('../features/dashboard/DashboardPage')).DashboardPage }),
           },
           {
+            path: 'config/:rest',
+            lazy: async () => ({ Component: (await import('../features/entity/EntityPage')).EntityPage }),
+          },
+          {
+            path: 'config/:rest/:id',
+            lazy: async () => ({ Component: (await import('../features/entity/EntityFormPage')).EntityFormPage }),
+          },
+          {
             path: 'registrations',
             lazy: async () => ({ Component: (await import('../features/live/RegistrationsPage')).RegistrationsPage }),
           },
           {
             path: 'calls',
             lazy: async () => ({ Component: (await import('../features/live/CallsPage')).CallsPage }),
+          },
+          {
+            path: 'cdr',
+            lazy: async () => ({ Component: (await import('../features/cdr/CdrPage')).CdrPage }),
+          },
+          {
+            path: 'password',
+            lazy: async () => ({ Component: (await import('../features/login/PasswordPage')).PasswordPage }),
           },
           { path: '*', element: <NoSuchPage /> },
         ],

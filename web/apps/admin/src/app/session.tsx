@@ -56,6 +56,7 @@ export function SessionGuard(): ReactNode {
     const state: LoginState = { from, expired: client.getQueryData(lostKey) === true };
     return <Navigate to="/login" replace state={state} />;
   }
+  if (session.must_change_password && location.pathname !== '/password') return <Navigate to="/password" replace />;
   return (
     <SessionProvider session={session}>
       <Outlet />

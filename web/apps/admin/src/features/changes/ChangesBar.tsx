@@ -1,8 +1,9 @@
+import type { ConfigLevel, Session } from '@aoide/api';
 import { ConfirmDialog } from '@aoide/ui';
 import { Badge, Button, Collapse, Group, Paper, Stack, Table, Text } from '@mantine/core';
 import { IconAlertCircle, IconCheck, IconChevronDown, IconChevronUp, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState, type ReactNode } from 'react';
+import { useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api } from '../../app/api';
 import { errorText } from '../../app/errors';
@@ -22,30 +23,38 @@ export function ChangesBar(): ReactNode {
   const [asking, setAsking] = useState(false);
   const mayWrite = Object.values(session.permissions).includes('write');
 
+  const levels = useMemo(() => levelsOf(session), [session]);
   const revision = useQuery({
-    queryKey: [...changesKey, 'revision'],
-    queryFn: ({ signal }) => api.config.revision(signal),
+    queryKey: [...changesKey, 'revision', levels],
+    queryFn: ({ signal }) =>
+      Promise.all(levels.map(async (level) => ({ level, ...(await api.config.revision(level, signal)) }))),
     refetchInterval: 60_000,
     enabled: mayWrite,
   });
-  const pending = revision.data !== undefined && revision.data.pending > 0;
+  const waiting = (revision.data ?? []).filter((r) => r.pending > 0);
+  const count = waiting.reduce((sum, r) => sum + r.pending, 0);
+  const pending = count > 0;
   const changes = useQuery({
-    queryKey: [...changesKey, 'changes'],
-    queryFn: ({ signal }) => api.config.changes(signal),
+    queryKey: [...changesKey, 'changes', levels],
+    queryFn: async ({ signal }) =>
+      (await Promise.all(levels.map((level) => api.config.changes(level, signal)))).flat(),
     enabled: pending && (listed || asking),
   });
+  const onEach = async (act: (level: ConfigLevel) => Promise<void>): Promise<void> => {
+    for (const { level } of waiting) await act(level);
+  };
   const refresh = (): void => {
     void client.invalidateQueries({ queryKey: changesKey });
     void client.invalidateQueries({ queryKey: ['entity'] });
   };
   const apply = useMutation({
-    mutationFn: () => api.config.apply(),
+    mutationFn: () => onEach((level) => api.config.apply(level)),
     onSuccess: () => notifyDone(t('changes.applied')),
     onError: (error) => notifyError(errorText(error, t)),
     onSettled: refresh,
   });
   const discard = useMutation({
-    mutationFn: () => api.config.discard(),
+    mutationFn: () => onEach((level) => api.config.discard(level)),
     onSuccess: () => notifyDone(t('changes.discarded')),
     onError: (error) => notifyError(errorText(error, t)),
     onSettled: () => {
@@ -55,7 +64,6 @@ export function ChangesBar(): ReactNode {
   });
 
   if (!pending) return null;
-  const { saved, applied, pending: count } = revision.data;
   return (
     <Paper
       component="section"
@@ -73,9 +81,12 @@ export function ChangesBar(): ReactNode {
           <Text size="sm" fw={600}>
             {t('changes.pending', { count })}
           </Text>
-          <Text size="xs" c="dimmed">
-            {t('changes.revisions', { saved, applied })}
-          </Text>
+          {waiting.map(({ level, saved, applied }) => (
+            <Text key={level} size="xs" c="dimmed">
+              {levels.length > 1 && `${t(`changes.levels.${level}`)}: `}
+              {t('changes.revisions', { saved, applied })}
+            </Text>
+          ))}
         </Group>
         <Group gap="xs">
           <Button
@@ -115,6 +126,11 @@ export function ChangesBar(): ReactNode {
       </ConfirmDialog>
     </Paper>
   );
+}
+
+/* A machine user's own level is the node; an administrator with node rights has both. */
+function levelsOf(session: Session): ConfigLevel[] {
+  return session.tenant_id !== 0 && session.node_rights ? ['tenant', 'node'] : ['tenant'];
 }
 
 type Changes = Awaited<ReturnType<typeof api.config.changes>>;

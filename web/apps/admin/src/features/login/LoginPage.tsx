@@ -4,7 +4,7 @@ import {
 } from '@mantine/core';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useRef, useState, type FormEvent, type ReactNode } from 'react';
+import { useRef, useState, type SyntheticEvent, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useLocation, useNavigate } from 'react-router-dom';
 import { api, lostKey, sessionKey } from '../../app/api';
@@ -26,11 +26,11 @@ export function LoginPage(): ReactNode {
 
   const login = useMutation({
     mutationFn: () => api.session.login(username.trim(), password),
-    onSuccess: async (session) => {
+    onSuccess: (session) => {
       client.setQueryData(lostKey, false);
       client.setQueryData(sessionKey, { ...session, language });
       if (session.language !== language) void api.session.setLanguage(language).catch(() => undefined);
-      await navigate(returnPath(location.state), { replace: true });
+      navigate(returnPath(location.state), { replace: true });
     },
     onError: () => {
       setPassword('');
@@ -38,7 +38,7 @@ export function LoginPage(): ReactNode {
     },
   });
 
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     if (!username.trim()) {
       setMissing('username');

@@ -1,0 +1,220 @@
+import type { Entity, Field } from '@aoide/api';
+import { Box, Card, Checkbox, Group, Stack, Table, Text, Title } from '@mantine/core';
+import type { ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+import { labelText, useLanguage } from '../../i18n/i18n';
+import { FieldControl } from './FieldControl';
+import { hasTemplate, isInheriting, isVisible, shownValue } from './formState';
+import { sectionsOf, type Section } from './layout';
+import type { EntityForm } from './useEntityForm';
+
+interface DrawProps {
+  readonly entity: Entity;
+  readonly form: EntityForm;
+  readonly disabled: boolean;
+}
+
+/** The sections of any entity's form. */
+export function EntitySections(props: DrawProps): ReactNode {
+  const sections = sectionsOf(props.entity);
+  return (
+    <Group align="flex-start" wrap="nowrap" gap="lg">
+      <Stack flex={1} miw={0}>
+        {sections.map((section) => (
+          <SectionCard key={section.key} section={section} {...props} />
+        ))}
+      </Stack>
+      {sections.length > 2 && <SectionNav sections={sections} />}
+    </Group>
+  );
+}
+
+function useSectionTitle(): (section: Section) => string {
+  const { t } = useTranslation();
+  const language = useLanguage();
+  return (section) => {
+    if (section.kind === 'fields') return section.label ? labelText(section.label, language) : t('form.general');
+    if (section.key === 'overflow') return t('form.overflow');
+    return splitLabel(labelText(section.columns[0]?.label ?? noLabel, language))[0] || section.key;
+  };
+}
+
+const noLabel = { it: '', en: '' };
+
+/** "Overflow: internal calls" is a grid "Overflow" with a column "Internal calls". */
+function splitLabel(label: string): [title: string, column: string] {
+  const at = label.indexOf(': ');
+  if (at < 0) return ['', label];
+  const column = label.slice(at + 2);
+  return [label.slice(0, at), column.charAt(0).toUpperCase() + column.slice(1)];
+}
+
+function SectionNav({ sections }: { sections: readonly Section[] }): ReactNode {
+  const { t } = useTranslation();
+  const title = useSectionTitle();
+  return (
+    <Box component="nav" aria-label={t('form.sections')} visibleFrom="xl" w={220} style={{ position: 'sticky', top: 72 }}>
+      <Text size="xs" fw={700} c="dimmed" mb="xs">
+        {t('form.sections')}
+      </Text>
+      <Stack gap={2}>
+        {sections.map((section) => (
+          <a key={section.key} href={`#section-${section.key}`} className="section-link">
+            {title(section)}
+          </a>
+        ))}
+      </Stack>
+    </Box>
+  );
+}
+
+function SectionCard({ section, ...props }: DrawProps & { section: Section }): ReactNode {
+  const title = useSectionTitle()(section);
+  const { state } = props.form;
+  if (!state) return null;
+  const fields = section.kind === 'fields' ? section.fields.filter((f) => isVisible(f, values(props))) : null;
+  if (fields?.length === 0) return null;
+  return (
+    <Card
+      withBorder
+      radius="md"
+      component="section"
+      id={`section-${section.key}`}
+      aria-labelledby={`title-${section.key}`}
+      style={{ scrollMarginTop: 72, overflow: 'visible' }}
+    >
+      <Title order={2} size="h3" mb="md" id={`title-${section.key}`}>
+        {title}
+      </Title>
+      {section.kind === 'grid' ? (
+        <FieldGrid section={section} {...props} />
+      ) : (
+        <Stack gap="md">{fields?.map((field) => <FieldBlock key={field.name} field={field} {...props} />)}</Stack>
+      )}
+    </Card>
+  );
+}
+
+/** What conditions look at: shown values, so that an inherited mode also shows its own settings. */
+function values({ entity, form }: DrawProps): Record<string, ReturnType<typeof shownValue>> {
+  const { state, template } = form;
+  if (!state) return {};
+  return Object.fromEntries(entity.fields.map((f) => [f.name, shownValue(entity, state, f, template)]));
+}
+
+function useField(field: Field, { entity, form, disabled }: DrawProps): {
+  readonly control: Parameters<typeof FieldControl>[0];
+  readonly override: { readonly checked: boolean; readonly set: (on: boolean) => void } | null;
+} | null {
+  const { state } = form;
+  if (!state) return null;
+  const inherits = isInheriting(entity, state, field);
+  const isFixed = field.readonly || (field.immutable && form.row !== null);
+  return {
+    control: {
+      field,
+      path: field.name,
+      value: shownValue(entity, state, field, form.template),
+      onChange: (value) => form.set(field.name, value),
+      disabled: disabled || inherits || isFixed,
+    },
+    override:
+      field.inherit && hasTemplate(entity, state)
+        ? { checked: !inherits, set: (on) => form.setOverride(field.name, on) }
+        : null,
+  };
+}
+
+/** One field with its "override the template's value" (BASE-32). */
+function FieldBlock({ field, ...props }: DrawProps & { field: Field }): ReactNode {
+  const { t } = useTranslation();
+  const language = useLanguage();
+  const drawn = useField(field, props);
+  if (!drawn) return null;
+  const { control, override } = drawn;
+  const isWide = field.type === 'object' || field.type === 'list' || field.type === 'dest';
+  return (
+    <Group data-field={field.name} align="flex-start" gap="lg" wrap="wrap">
+      <Box flex="1 1 320px" maw={isWide ? 860 : 560}>
+        <FieldControl {...control} />
+      </Box>
+      {override && (
+        <Checkbox
+          size="xs"
+          mt={field.type === 'bool' ? 4 : 30}
+          label={t('form.override')}
+          aria-label={`${t('form.override')}: ${labelText(field.label, language)}`}
+          checked={override.checked}
+          disabled={props.disabled}
+          onChange={(event) => override.set(event.currentTarget.checked)}
+        />
+      )}
+    </Group>
+  );
+}
+
+type GridSection = Extract<Section, { kind: 'grid' }>;
+
+/** The same fields for several cases side by side: origins × causes of overflow (BASE-42). */
+function FieldGrid({ section, ...props }: DrawProps & { section: GridSection }): ReactNode {
+  const { t } = useTranslation();
+  const language = useLanguage();
+  const columns = section.columns.map((column) => splitLabel(labelText(column.label, language))[1]);
+  return (
+    <Table.ScrollContainer minWidth={880}>
+      <Table verticalSpacing="sm" layout="fixed" withRowBorders>
+        <caption className="visually-hidden">{t('form.gridCaption')}</caption>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th w={130} scope="col">
+              <span className="visually-hidden">{t('form.setting')}</span>
+            </Table.Th>
+            {section.columns.map((column, i) => (
+              <Table.Th key={column.key} scope="col">
+                {columns[i]}
+              </Table.Th>
+            ))}
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {section.rows.map((row) => {
+            const label = labelText(row.label, language);
+            return (
+              <Table.Tr key={label}>
+                <Table.Th scope="row" style={{ verticalAlign: 'top' }}>
+                  {label}
+                </Table.Th>
+                {row.cells.map((field, i) => (
+                  <Table.Td key={field.name} style={{ verticalAlign: 'top' }}>
+                    <GridCell field={field} spokenLabel={`${columns[i] ?? ''}: ${label}`} {...props} />
+                  </Table.Td>
+                ))}
+              </Table.Tr>
+            );
+          })}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}
+
+function GridCell({ field, spokenLabel, ...props }: DrawProps & { field: Field; spokenLabel: string }): ReactNode {
+  const { t } = useTranslation();
+  const drawn = useField(field, props);
+  if (!drawn) return null;
+  return (
+    <Stack gap="xs" data-field={field.name}>
+      <FieldControl {...drawn.control} spokenLabel={spokenLabel} />
+      {drawn.override && (
+        <Checkbox
+          size="xs"
+          label={t('form.overrideShort')}
+          aria-label={`${t('form.override')}: ${spokenLabel}`}
+          checked={drawn.override.checked}
+          disabled={props.disabled}
+          onChange={(event) => drawn.override?.set(event.currentTarget.checked)}
+        />
+      )}
+    </Stack>
+  );
+}
