@@ -35,10 +35,8 @@ entity_check_h entity_check_bind;          /* address or interface (D-083) */
 /* Hooks whose code is in a file of its own. */
 int extension_before_write(struct sch_ctx *ctx, json_t *row, const json_t *old);
 int extension_after_write(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old);
-int extension_before_delete(struct sch_ctx *ctx, int64_t id, const json_t *old);
 int account_before_validate(struct sch_ctx *ctx, json_t *body);
 int account_before_write(struct sch_ctx *ctx, json_t *row, const json_t *old);
-int account_after_write(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old);
 int user_before_write(struct sch_ctx *ctx, json_t *row, const json_t *old);
 int user_before_delete(struct sch_ctx *ctx, int64_t id, const json_t *old);
 int tenant_before_validate(struct sch_ctx *ctx, json_t *body);

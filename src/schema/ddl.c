@@ -256,6 +256,8 @@ int sch_migrate(struct db *db)
 		return err;
 	err = sch_ddl(db);
 	if (!err)
+		err = sch_seed_node(db);
+	if (!err)
 		err = db_commit(db);
 	if (err)
 		db_rollback(db);

@@ -237,7 +237,8 @@ int sch_list(struct sch_ctx *ctx, const struct sch_entity *entity, const struct 
  * value. Secrets are absent unless revealed. ret: new reference. -ENOENT (also: another tenant's).
  */
 int sch_get(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id, json_t **ret);
-/* key: id as text, or the natural key. */
+/* key: the natural key, or else an id as text. For /rest/ paths: extension 12 is the one with that
+ * number, not with that id; /api/pbx/v2/ paths carry ids and need no call. */
 int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key, int64_t *ret);
 
 /*
@@ -248,7 +249,12 @@ int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char
  * or stays (patch). With an "overrides" array in the body, it alone says what is overridden, so that
  * GET followed by PUT changes nothing. camelCase names are accepted (D-221).
  *
- * Errors: -EINVAL, -EDUPLICATE, -EINUSE (with problems), -ENOENT, -ESTALE_REV, -EBUSY.
+ * Secrets: missing or "" keeps what there is, null clears. PATCH merges objects (RFC 7386), lists
+ * are replaced. A write that changes nothing raises no revision. if_revision 0: not asked.
+ * SCH_PBX entities are written at node level whatever ctx->tenant_id says: may the caller? is the
+ * web's question. id of a singleton may be 0.
+ *
+ * Errors: -EINVAL, -EDUPLICATE, -EINUSE (with problems), -EFORBIDDEN, -ENOENT, -ESTALE_REV, -EBUSY.
  */
 enum sch_write { SCH_CREATE, SCH_PUT, SCH_PATCH };
 int sch_write(struct sch_ctx *ctx, const struct sch_entity *entity, enum sch_write how, int64_t id,
@@ -256,15 +262,53 @@ int sch_write(struct sch_ctx *ctx, const struct sch_entity *entity, enum sch_wri
 int sch_delete(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id,
 	       int64_t if_revision);
 
-/* A new tenant with what D-356 says it has; admin_password may be NULL (D-037). */
+/* A new tenant with what D-356 says it has. Writing entity tenant does the same; admin_password is
+ * its virtual field "password". NULL: "admin", to be changed at first login, in tenant "default"
+ * (D-037); elsewhere one is made up and left in ctx->generated. Not applied: apply tenant 0 and the
+ * new one. */
 int sch_tenant_create(struct sch_ctx *ctx, const json_t *body, const char *admin_password,
 		      int64_t *ret_id);
+
+/* ------------------------------------------------------------------ users and salts */
+
+struct sch_user { /* who a request is made by */
+	int64_t id, tenant_id; /* tenant_id 0: a machine user (pbxadmin) */
+	int64_t role_id, extension_id;
+	int role_priority;
+	char username[65], domain[64], tenant_name[260], role_name[260];
+	char language[8]; /* "it", "en" or "" */
+	bool enabled, gui, cti, webcti, api;
+	bool must_change;      /* the password is to be changed at this login */
+	bool default_password; /* it is still "admin": D-037 */
+	char verifier[65];     /* digestPassword (API-04), lower hex; "": no local password */
+	uint8_t levels[SCH_MAX_PERMISSIONS]; /* enum sch_level by index of sch_permissions[] */
+};
+
+/*
+ * domain: text of the request in any case; "" or "pbxadmin": machine users; NULL: a bare name is
+ * looked up among machine users, then in the tenant "default" (D-034). The saved user counts: a new
+ * password is in force at once.
+ *
+ * Returns 0, -ENOENT (whatever part is unknown), or a database error.
+ */
+int sch_user_verifier_open(struct sch_user *ret, struct db *db, const char *domain,
+			   const char *username);
+
+#define SCH_SALT_SIZE   33 /* 32 hex characters and a NUL */
+#define SCH_DIGEST_SIZE 65
+/* The salt of a domain as above; of an unknown one a stable pseudo-salt (D-225). */
+int sch_salt(char salt[SCH_SALT_SIZE], struct db *db, const char *domain);
+/* sha256("password{salt}"), lower hex (API-04). */
+void sch_digest_password(char digest[SCH_DIGEST_SIZE], const char *password, const char *salt);
+/* Tenant of a domain (any case). -ENOENT. */
+int sch_tenant_find(int64_t *ret, struct db *db, const char *domain);
 
 /* ------------------------------------------------------------------ save, apply (BASE-80) */
 
 /* Copies saved rows of the tenant (0: node) that differ into the applied tables, one transaction;
  * raises the applied revision. ret_revision: the new one. */
 int sch_apply(struct db *db, int64_t tenant_id, int64_t *ret_revision);
+/* One indexed row: saved is what the ETag of any list of the tenant is made of. */
 int sch_revisions(struct db *db, int64_t tenant_id, int64_t *saved, int64_t *applied);
 /* Changes not applied yet: JSON array of {entity, id, title, action, user, at}. */
 int sch_pending(struct sch_ctx *ctx, json_t **ret);

@@ -65,4 +65,74 @@ bool sch_same_nocase(const char *a, const char *b);
 
 int sch_ddl(struct db *db);
 
+/* ------------------------------------------------------------------ out.c */
+
+int sch_out_mem(struct sch_out *out, const char *text, size_t len);
+int sch_out_text(struct sch_out *out, const char *text);
+int sch_out_i64(struct sch_out *out, int64_t v);
+int sch_out_json_string(struct sch_out *out, const char *text); /* with its quotes */
+
+/* ------------------------------------------------------------------ row.c */
+
+/* The tenant id that rows of the entity carry for this caller: 0 for node entities. */
+int64_t sch_scope_id(const struct sch_ctx *ctx, const struct sch_entity *entity);
+
+/*
+ * How the rows of one query are printed: which columns, in which order, and the template values
+ * that go where a row inherits (rendered once per template). Lives as long as one call.
+ */
+struct sch_plan;
+int sch_plan_alloc(struct sch_plan **ret, struct sch_ctx *ctx, const struct sch_entity *entity,
+		   const char *fields);
+void sch_plan_free(struct sch_plan *plan);
+int sch_plan_columns(const struct sch_plan *plan, struct sch_out *sql); /* "x.id, x.revision, ..." */
+int sch_plan_print(struct sch_plan *plan, struct sch_out *out, struct db_rows *rows);
+
+/*
+ * A row as it is stored: own has every stored field that is no secret (null: inherited), "id" and
+ * "revision"; sealed has the secrets as sealed texts. -ENOENT.
+ */
+int sch_own_load(json_t **own, json_t **sealed, struct db *db, const struct sch_entity *entity,
+		 int64_t scope, int64_t id);
+/* Writes own and sealed as a new row (id 0) or over row id, and keeps its references. */
+int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity *entity,
+		  int64_t scope, int64_t id, const json_t *own, const json_t *sealed);
+/* The next saved revision of the tenant. The first statement of every write: it locks the tenant. */
+int sch_revision_next(int64_t *ret, struct db *db, int64_t scope);
+/* Marks a row as changed because what it shows of others did (back references). */
+int sch_touch(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scope, int64_t id);
+
+/* ------------------------------------------------------------------ validate.c */
+
+/* Checks and normalises one value. path: as it is shown in problems. out: new reference, untouched
+ * on -EINVAL (problems were added). */
+int sch_validate(json_t **out, struct sch_ctx *ctx, const struct sch_field *field, const char *path,
+		 const json_t *in);
+/* Entity a destination type points to; NULL: none. */
+const char *sch_dest_target(const char *type);
+int sch_exists(struct sch_ctx *ctx, const struct sch_entity *target, int64_t id);
+int sch_find_title(int64_t *ret, struct sch_ctx *ctx, const struct sch_entity *entity,
+		   const char *title);
+/* Walks camelCase and unknown names of an object. */
+int sch_rename_members(struct sch_ctx *ctx, const struct sch_field *fields, size_t n,
+		       const char *path, json_t *object, const char *const *also);
+
+/* ------------------------------------------------------------------ refs.c, audit.c */
+
+int sch_refs_store(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scope, int64_t id,
+		   const json_t *own);
+/* Resets, clears, cascades or refuses what points to the row (D-089). -EINUSE with problems. */
+int sch_refs_release(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id);
+
+int sch_audit(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scope, int64_t id,
+	      const char *action, const json_t *old, const json_t *old_sealed, const json_t *row,
+	      const json_t *sealed);
+
+/* ------------------------------------------------------------------ tenant.c */
+
+int sch_seed_node(struct db *db);
+/* Seals a clear secret of the field: what is stored. Verifiers are digested with the scope's salt. */
+int sch_secret_seal(char **ret, struct db *db, const struct sch_entity *entity,
+		    const struct sch_field *field, int64_t scope, const char *clear);
+
 #endif

@@ -44,8 +44,6 @@ static const struct sch_field fields[] = {
 	  .flags = SCH_LISTED, .group = "identity", .label = { "Interno", "Extension" } },
 	{ .name = "type", .type = SCH_ENUM, .values = types, .def = "SIP_ACCOUNT", .group = "usage",
 	  .label = { "Tipo", "Type" } },
-	{ .name = "kcti_mobile_app", .type = SCH_BOOL, .flags = SCH_VIRTUAL | SCH_HIDDEN,
-	  .group = "usage", .label = { "KCTI Mobile App", "KCTI Mobile App" } },
 	{ .name = "template", .type = SCH_REF, .ref = "account_template", .def = "@Default",
 	  .flags = SCH_REQUIRED | SCH_LISTED, .group = "usage",
 	  .label = { "Template dell'account", "Account template" } },
@@ -60,4 +58,5 @@ const struct sch_entity entity_account = {
 	.guard_field = "protected", .guard_permission = "protected_accounts",
 	.label = { "Account SIP", "SIP accounts" }, .label_one = { "Account SIP", "SIP account" },
 	.groups = groups, SCH_FIELDS(fields),
+	.before_validate = account_before_validate, .before_write = account_before_write,
 };

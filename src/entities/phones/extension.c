@@ -108,4 +108,5 @@ const struct sch_entity entity_extension = {
 	.natural_key = "number", .title_field = "number", .template_field = "template",
 	.label = { "Interni", "Extensions" }, .label_one = { "Interno", "Extension" },
 	.groups = groups, SCH_FIELDS(fields),
+	.before_write = extension_before_write, .after_write = extension_after_write,
 };

@@ -73,4 +73,6 @@ const struct sch_entity entity_tenant = {
 	.natural_key = "uuid",
 	.label = { "Tenant", "Tenants" }, .label_one = { "Tenant", "Tenant" }, .groups = groups,
 	SCH_FIELDS(fields),
+	.before_validate = tenant_before_validate, .before_write = tenant_before_write,
+	.after_write = tenant_after_write, .before_delete = tenant_before_delete,
 };

@@ -72,4 +72,5 @@ const struct sch_entity entity_user = {
 	.natural_key = "username", .title_field = "username",
 	.label = { "Utenti", "Users" }, .label_one = { "Utente", "User" }, .groups = groups,
 	SCH_FIELDS(fields),
+	.before_write = user_before_write, .before_delete = user_before_delete,
 };
