@@ -31,6 +31,8 @@ static bool may_update_early(const struct inv *inv)
 	return inv->uas ? inv->answered_early : inv->dlg->rel_rseq != 0;
 }
 
+static void session_handler(void *arg);
+
 static int keep_offer(struct inv *inv, const char *sdp, const char *hdrs)
 {
 	int err;
@@ -113,6 +115,17 @@ static void end_of_dialog(struct inv *inv, uint16_t scode, const struct sip_msg 
 		inv_finish_text(inv, scode, NULL, 0, false);
 }
 
+/* The session goes on until it expires: a few more attempts, by re-INVITE if UPDATE is unknown. */
+static void refresh_failed(struct inv *inv, uint16_t scode)
+{
+	if (scode == 405 || scode == 501)
+		inv->allow &= (uint16_t)~(1u << INV_UPDATE);
+	if (++inv->refresh_failures >= INV_MAX_REFRESH_FAILURES)
+		end_of_dialog(inv, 408, NULL);
+	else
+		tmr_start(&inv->tmr_session, (uint64_t)inv->se_s * 1000 / 8, session_handler, inv);
+}
+
 /*
  * What a failed re-INVITE or UPDATE means: true when nothing is left to tell. 408 and 481 end the
  * dialog (section 12.2.1.2); so does a refresh that nobody answers (RFC 4028 section 10).
@@ -128,8 +141,8 @@ static bool on_failure(struct inv *inv, struct inv_tx *tx, int err, const struct
 		inv->offer_local = tx->has_offer;
 		return true;
 	}
-	if (tx->refresh) { /* the session goes on; the next attempt comes before it expires */
-		inv_session_restart(inv);
+	if (tx->refresh) {
+		refresh_failed(inv, msg->scode);
 		return true;
 	}
 	if (msg->scode == 491) {
@@ -151,6 +164,7 @@ static void on_success(struct inv *inv, struct inv_tx *tx, const struct sip_msg 
 	inv_note_allow(inv, msg);
 	inv_session_from_response(inv, msg);
 	inv_session_restart(inv);
+	inv->refresh_failures = 0;
 	if (tx->refresh)
 		return;
 	(void)inv_msg_sdp(&sdp, msg);
@@ -168,6 +182,7 @@ void inv_on_reinvite_response(struct inv_tx *tx, int err, const struct sip_msg *
 	inv->invite_tx = NULL;
 	if (!err && msg->scode < 300) {
 		inv->invite_cseq = tx->cseq;
+		inv_dlg_refresh(inv->dlg, msg);
 		if (inv->state == INV_ST_ENDED || tx->has_offer) {
 			(void)inv_send_ack(inv, inv->dlg, tx->cseq, NULL, msg, true);
 		}

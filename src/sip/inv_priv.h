@@ -15,6 +15,7 @@ struct inv_auth;
 #define INV_MAX_HEAD         1536 /* bytes of route set and To */
 #define INV_MAX_URI          512  /* bytes of a remote target */
 #define INV_MAX_AUTH_TRIES   3
+#define INV_MAX_REFRESH_FAILURES 3 /* half of the interval, then eighths: before it expires */
 #define INV_MIN_SE_S         90   /* RFC 4028 section 4: the smallest anyone may ask for */
 #define INV_T1_MS            SIP_T1
 #define INV_T2_MS            SIP_T2
@@ -148,6 +149,7 @@ struct inv {
 	/* session timer (RFC 4028) */
 	uint32_t se_s, min_se_s;
 	enum inv_refresher refresher;
+	unsigned refresh_failures;
 
 	struct tmr tmr_rtx;     /* 2xx, reliable 1xx or CANCEL again */
 	struct tmr tmr_session; /* refresh, or expiry */
@@ -200,6 +202,33 @@ void inv_dlg_refresh(struct inv_dlg *dlg, const struct sip_msg *msg);
 const char *inv_dlg_target(const struct inv_dlg *dlg);
 
 void inv_note_peer(struct inv *inv, const struct sip_msg *msg);
+
+/* Where a request goes, as libre wants to hear it. */
+struct inv_hop {
+	struct uri uri;
+	char host[64];
+};
+int inv_find_hop(struct inv_hop *hop, const struct inv *inv, const struct inv_dlg *dlg);
+void inv_dialog_dst(const struct inv *inv, const struct inv_dlg *dlg, struct sa *dst,
+		    enum sip_transp *tp);
+void inv_local_for(const struct inv_ctx *ctx, struct sa *ret, enum sip_transp tp,
+		   const struct sa *dst);
+
+/* Writes on until the first error and remembers it (libre's, positive). */
+struct inv_out {
+	struct mbuf *mb;
+	int err;
+};
+
+void inv_put_n(struct inv_out *out, const char *text, size_t len);
+void inv_put(struct inv_out *out, const char *text);
+void inv_put_pl(struct inv_out *out, const struct pl *pl);
+void inv_put_number(struct inv_out *out, uint64_t n);
+void inv_put_line_number(struct inv_out *out, const char *name, uint64_t n);
+/* "192.0.2.1:5060", "[2001:db8::1]:5060" */
+void inv_put_address(struct inv_out *out, const struct sa *addr);
+
+/* ------------------------------------------------------------------ inv_write.c */
 
 struct inv_req {
 	enum inv_method method;

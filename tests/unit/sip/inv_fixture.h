@@ -268,7 +268,7 @@ static void ph_learn(struct ph *ph, const struct got *got)
 static void ph_reply(struct ph *ph, const char *request, unsigned scode, const char *tag,
 		     const char *extra, const char *body)
 {
-	char buf[8192];
+	char buf[8192], contact[64];
 	size_t n = 0;
 	const char *p = strstr(request, "\r\n") + 2;
 
@@ -286,8 +286,9 @@ static void ph_reply(struct ph *ph, const char *request, unsigned scode, const c
 		}
 		p = eol + 2;
 	}
+	snprintf(contact, sizeof(contact), "Contact: <sip:peer@127.0.0.1:%u>\r\n", ph->fix->fd_port);
 	ph_send(ph, "%s%s%s%sContent-Length: %zu\r\n\r\n%s", buf,
-		extra && strstr(extra, "Contact:") ? "" : "Contact: <sip:peer@127.0.0.1:9>\r\n",
+		extra && strstr(extra, "Contact:") ? "" : contact,
 		extra ? extra : "", body ? "Content-Type: application/sdp\r\n" : "",
 		body ? strlen(body) : 0, body ? body : "");
 }
