@@ -62,7 +62,7 @@ void web_cache_free(struct web_cache *cache)
  */
 static bool cacheable(const struct rest *rest)
 {
-	return rest->route && rest->route->handler == entity_list && rest->entity &&
+	return rest->route && rest->route->handler == rest_entity_list && rest->entity &&
 	       strcmp(rest->entity->name, "user");
 }
 

@@ -234,7 +234,7 @@ static int bad_date(struct rest *rest, enum period_part part)
 			    parts[part].shape);
 }
 
-int cdr_by_path(struct rest *rest)
+int rest_cdr_by_path(struct rest *rest)
 {
 	const char *format = rest->n_params > 0 ? rest->params[0] : "summary";
 	struct cdr_query query = { .unique_id = web_arg(rest->req, "unique_id", NULL) };
@@ -266,7 +266,7 @@ static int read_moment(struct rest *rest, const json_t *search, const char *name
 }
 
 /* PUB-06: only {format} of the URL counts. The end given is included to its last second. */
-int cdr_by_body(struct rest *rest)
+int rest_cdr_by_body(struct rest *rest)
 {
 	const char *format = rest->n_params > 0 ? rest->params[0] : "summary";
 	struct cdr_query query = { 0 };
@@ -331,7 +331,7 @@ static int read_unsigned(struct rest *rest, const char *name, unsigned def, unsi
 }
 
 /* ?page&page_size&q&from&to&unique_id: detailed rows, newest first; without from and to this month. */
-int cdr_page(struct rest *rest)
+int rest_cdr_page(struct rest *rest)
 {
 	const char *from = web_arg(rest->req, "from", NULL), *to = web_arg(rest->req, "to", NULL);
 	struct cdr_query query = { .unique_id = web_arg(rest->req, "unique_id", NULL) };

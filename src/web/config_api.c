@@ -11,7 +11,7 @@
 /* The schema document, and saved versus applied (BASE-80, D-052). */
 #define LOG_LEVELS_BYTES 4096
 
-int schema_get(struct rest *rest)
+int rest_schema_get(struct rest *rest)
 {
 	int err = rest_answer(rest, 200, sch_document());
 
@@ -67,14 +67,14 @@ static int answer_revision(struct rest *rest)
 	return err;
 }
 
-int config_revision(struct rest *rest)
+int rest_config_revision(struct rest *rest)
 {
 	int err = choose_level(rest);
 
 	return err ? err : answer_revision(rest);
 }
 
-int config_changes(struct rest *rest)
+int rest_config_changes(struct rest *rest)
 {
 	json_t *pending = NULL;
 	int err = choose_level(rest);
@@ -90,7 +90,7 @@ int config_changes(struct rest *rest)
 	return rest_answer(rest, 200, pending);
 }
 
-int config_apply(struct rest *rest)
+int rest_config_apply(struct rest *rest)
 {
 	int err = may_write_something(rest);
 
@@ -101,7 +101,7 @@ int config_apply(struct rest *rest)
 	return err ? err : answer_revision(rest);
 }
 
-int config_discard(struct rest *rest)
+int rest_config_discard(struct rest *rest)
 {
 	int err = may_write_something(rest);
 
@@ -122,14 +122,14 @@ static int answer_levels(struct rest *rest)
 	return rest_answer(rest, 200, json_pack("{s:s}", "levels", levels));
 }
 
-int loglevel_get(struct rest *rest)
+int rest_loglevel_get(struct rest *rest)
 {
 	if (!rest->who->node_rights)
 		return -EFORBIDDEN;
 	return answer_levels(rest);
 }
 
-int loglevel_put(struct rest *rest)
+int rest_loglevel_put(struct rest *rest)
 {
 	json_t *body = NULL;
 	int err;

@@ -125,7 +125,7 @@ static int make_document(json_t **ret)
 	return err;
 }
 
-int doc_json(struct rest *rest)
+int rest_doc_json(struct rest *rest)
 {
 	json_t *doc = NULL;
 	int err = make_document(&doc);
@@ -226,7 +226,7 @@ static void page_operation(struct web_text *out, const char *method, const char 
 	web_text_puts(out, "</details>");
 }
 
-int doc_html(struct rest *rest)
+int rest_doc_html(struct rest *rest)
 {
 	struct web_text out = { 0 };
 	json_t *doc = NULL, *item, *op, *schema;
@@ -309,7 +309,7 @@ static json_t *postman_request(const char *method, const char *path, json_t *op)
 	return request;
 }
 
-int doc_postman(struct rest *rest)
+int rest_doc_postman(struct rest *rest)
 {
 	json_t *doc = NULL, *item, *op, *items;
 	const char *path, *method;

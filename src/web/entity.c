@@ -204,7 +204,7 @@ static int answer_list(struct rest *rest, const struct sch_query *query, struct 
 	return rest_answer(rest, 200, list);
 }
 
-int entity_list(struct rest *rest)
+int rest_entity_list(struct rest *rest)
 {
 	struct sch_query query;
 	struct sch_out rows = { 0 };
@@ -263,7 +263,7 @@ static int resolve(struct rest *rest, int64_t *id)
 	return sch_resolve(&rest->ctx, rest->entity, rest->params[1], id);
 }
 
-int entity_get(struct rest *rest)
+int rest_entity_get(struct rest *rest)
 {
 	int64_t id;
 	int err = resolve(rest, &id);
@@ -389,7 +389,7 @@ fail:
 	return err;
 }
 
-int entity_create(struct rest *rest)
+int rest_entity_create(struct rest *rest)
 {
 	const char *key = rest->req->headers[H_IDEMPOTENCY_KEY];
 	json_t *body = NULL;
@@ -425,7 +425,7 @@ static int modify(struct rest *rest, enum sch_write how, int64_t id)
 	return answer_object(rest, 200, id);
 }
 
-int entity_put(struct rest *rest)
+int rest_entity_put(struct rest *rest)
 {
 	int64_t id;
 	int err = resolve(rest, &id);
@@ -433,7 +433,7 @@ int entity_put(struct rest *rest)
 	return err ? err : modify(rest, SCH_PUT, id);
 }
 
-int entity_patch(struct rest *rest)
+int rest_entity_patch(struct rest *rest)
 {
 	int64_t id;
 	int err = resolve(rest, &id);
@@ -441,7 +441,7 @@ int entity_patch(struct rest *rest)
 	return err ? err : modify(rest, SCH_PATCH, id);
 }
 
-int entity_delete(struct rest *rest)
+int rest_entity_delete(struct rest *rest)
 {
 	int64_t id;
 	int err = resolve(rest, &id);
@@ -480,7 +480,7 @@ static int settings_id(struct rest *rest, int64_t *id)
 	return err;
 }
 
-int settings_get(struct rest *rest)
+int rest_settings_get(struct rest *rest)
 {
 	int64_t id;
 	int err = settings_id(rest, &id);
@@ -490,7 +490,7 @@ int settings_get(struct rest *rest)
 	return err ? err : answer_object(rest, 200, id);
 }
 
-int settings_put(struct rest *rest)
+int rest_settings_put(struct rest *rest)
 {
 	int64_t id;
 	int err = settings_id(rest, &id);
@@ -498,7 +498,7 @@ int settings_put(struct rest *rest)
 	return err ? err : modify(rest, SCH_PUT, id);
 }
 
-int settings_patch(struct rest *rest)
+int rest_settings_patch(struct rest *rest)
 {
 	int64_t id;
 	int err = settings_id(rest, &id);
@@ -508,7 +508,7 @@ int settings_patch(struct rest *rest)
 
 /* ------------------------------------------------------------------ CSV */
 
-int entity_export(struct rest *rest)
+int rest_entity_export(struct rest *rest)
 {
 	const char *separator = web_arg(rest->req, "separator", ",");
 	bool secrets = flag(rest, "secrets");
@@ -539,7 +539,7 @@ int entity_export(struct rest *rest)
 	return rest_answer_text(rest, 200, web_repr_ctype(REPR_CSV), &text);
 }
 
-int entity_import(struct rest *rest)
+int rest_entity_import(struct rest *rest)
 {
 	static const struct {
 		const char *name;

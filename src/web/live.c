@@ -58,7 +58,7 @@ static bool is_own(const struct rest *rest, const json_t *item)
 	return !rest->who->tenant_id || js_int(item, "tenant_id", -1) == rest->who->tenant_id;
 }
 
-int live_registrations(struct rest *rest)
+int rest_live_registrations(struct rest *rest)
 {
 	json_t *answer = NULL, *items = json_array(), *item;
 	size_t i;
@@ -129,7 +129,7 @@ static int find_calls(struct rest *rest, json_t **ret)
 	return 0;
 }
 
-int live_calls(struct rest *rest)
+int rest_live_calls(struct rest *rest)
 {
 	json_t *calls = NULL, *items, *call;
 	size_t i;
@@ -165,7 +165,7 @@ static int find_call(struct rest *rest, const char *linkedid, json_t **ret)
 	return err;
 }
 
-int live_call(struct rest *rest)
+int rest_live_call(struct rest *rest)
 {
 	json_t *call = NULL;
 	int err = find_call(rest, rest->params[0], &call);
@@ -176,7 +176,7 @@ int live_call(struct rest *rest)
 	return rest_answer(rest, 200, call);
 }
 
-int live_hangup(struct rest *rest)
+int rest_live_hangup(struct rest *rest)
 {
 	json_t *call = NULL, *answer = NULL, *question;
 	int err = find_call(rest, rest->params[0], &call);
@@ -224,12 +224,12 @@ static int answer_word(struct rest *rest, const char *word)
 	return rest_answer(rest, 200, json_string(word));
 }
 
-int dashboard_version(struct rest *rest)
+int rest_dashboard_version(struct rest *rest)
 {
 	return answer_word(rest, firmware_version);
 }
 
-int dashboard_serial(struct rest *rest)
+int rest_dashboard_serial(struct rest *rest)
 {
 	char serial[32];
 	int err = serial_of(rest, serial, sizeof(serial));
@@ -266,7 +266,7 @@ static json_t *disk_of(const struct rest *rest)
 			 (json_int_t)((uint64_t)fs.f_bavail * fs.f_frsize >> 20));
 }
 
-int dashboard_get(struct rest *rest)
+int rest_dashboard_get(struct rest *rest)
 {
 	json_t *calls = NULL, *sw = NULL;
 	char serial[32], now[40];
@@ -298,7 +298,7 @@ int dashboard_get(struct rest *rest)
 }
 
 /* Users who may use CTI clients (PUB-03). */
-int cti_users(struct rest *rest)
+int rest_cti_users(struct rest *rest)
 {
 	const struct sch_entity *entity = sch_find("user");
 	struct sch_query query = { .fields = "id,username,first_name,last_name,email,extension,enabled",
@@ -326,7 +326,7 @@ int cti_users(struct rest *rest)
 	return rest_answer(rest, 200, list);
 }
 
-int health_get(struct rest *rest)
+int rest_health_get(struct rest *rest)
 {
 	rest_header(rest, "Cache-Control", "no-store");
 	return rest_answer(rest, 200, json_pack("{s:s}", "status", "ok"));

@@ -116,16 +116,16 @@ void rest_etag(struct rest *rest, int64_t revision);
 /* ------------------------------------------------------------------ handlers, by file */
 
 #define REST_HANDLERS(X)                                                                           \
-	X(session_create) X(session_get) X(session_delete) X(session_patch) X(password_change)     \
-	X(salt_get)                                                                                \
-	X(entity_list) X(entity_create) X(entity_get) X(entity_put) X(entity_patch)                \
-	X(entity_delete) X(entity_export) X(entity_import)                                         \
-	X(settings_get) X(settings_put) X(settings_patch)                                          \
-	X(schema_get) X(config_revision) X(config_changes) X(config_apply) X(config_discard)       \
-	X(cdr_by_path) X(cdr_by_body) X(cdr_page)                                                  \
-	X(live_registrations) X(live_calls) X(live_call) X(live_hangup)                            \
-	X(dashboard_get) X(dashboard_version) X(dashboard_serial) X(cti_users)                     \
-	X(doc_json) X(doc_html) X(doc_postman) X(loglevel_get) X(loglevel_put) X(health_get)
+	X(rest_session_create) X(rest_session_get) X(rest_session_delete) X(rest_session_patch) X(rest_password_change)     \
+	X(rest_salt_get)                                                                                \
+	X(rest_entity_list) X(rest_entity_create) X(rest_entity_get) X(rest_entity_put) X(rest_entity_patch)                \
+	X(rest_entity_delete) X(rest_entity_export) X(rest_entity_import)                                         \
+	X(rest_settings_get) X(rest_settings_put) X(rest_settings_patch)                                          \
+	X(rest_schema_get) X(rest_config_revision) X(rest_config_changes) X(rest_config_apply) X(rest_config_discard)       \
+	X(rest_cdr_by_path) X(rest_cdr_by_body) X(rest_cdr_page)                                                  \
+	X(rest_live_registrations) X(rest_live_calls) X(rest_live_call) X(rest_live_hangup)                            \
+	X(rest_dashboard_get) X(rest_dashboard_version) X(rest_dashboard_serial) X(rest_cti_users)                     \
+	X(rest_doc_json) X(rest_doc_html) X(rest_doc_postman) X(rest_loglevel_get) X(rest_loglevel_put) X(rest_health_get)
 #define X(name) int name(struct rest *rest);
 REST_HANDLERS(X)
 #undef X

@@ -57,7 +57,7 @@ static int answer_session(struct rest *rest, int status)
 			  who->must_change_password, "permissions", permissions_of(who)));
 }
 
-int session_create(struct rest *rest)
+int rest_session_create(struct rest *rest)
 {
 	char token[SESSION_TOKEN_CHARS + 1];
 	const char *username, *password;
@@ -93,12 +93,12 @@ out:
 	return err;
 }
 
-int session_get(struct rest *rest)
+int rest_session_get(struct rest *rest)
 {
 	return answer_session(rest, 200);
 }
 
-int session_delete(struct rest *rest)
+int rest_session_delete(struct rest *rest)
 {
 	int err = 0;
 
@@ -109,7 +109,7 @@ int session_delete(struct rest *rest)
 	return err ? err : rest_answer_empty(rest, 204);
 }
 
-int session_patch(struct rest *rest)
+int rest_session_patch(struct rest *rest)
 {
 	const char *language;
 	json_t *body = NULL;
@@ -148,7 +148,7 @@ static int check_new_password(struct rest *rest, const char *current, const char
 }
 
 /* PUT me/password {"current", "password"}: one's own (PLT-09); needs no permission and no lock. */
-int password_change(struct rest *rest)
+int rest_password_change(struct rest *rest)
 {
 	const struct sch_entity *entity = sch_find("user");
 	const char *current, *fresh;
@@ -222,7 +222,7 @@ static int pseudo_salt(char *buf, struct rest *rest, const char *domain)
 }
 
 /* API-03, D-224. */
-int salt_get(struct rest *rest)
+int rest_salt_get(struct rest *rest)
 {
 	static const struct web_rate rate = { .burst = 10, .refill_ms = 100 }; /* D-245 */
 	char salt[64] = "", name[80];
