@@ -19,6 +19,7 @@
 #define NC_ONCE      UINT32_MAX /* a response without qop: the nonce is spent */
 
 #define STRONG_BUCKETS 4096
+#define STRONG_MAX     200000 /* phones; beyond, nothing new is remembered */
 
 struct seen {
 	uint64_t id;     /* of the nonce; 0: free */
@@ -31,9 +32,9 @@ struct seen_bucket {
 	uint64_t evicted_id; /* newest nonce that had to make room: it and older ones count as used */
 };
 
-struct strong { /* an account that has used SHA-256 */
+struct strong { /* a phone that has used SHA-256 */
 	struct le he;
-	int64_t account_id;
+	uint64_t key;
 	uint8_t ha1[8]; /* start of it: a new password starts anew */
 };
 
@@ -42,6 +43,7 @@ struct digest {
 	uint64_t last_id;
 	struct seen_bucket *seen;
 	struct hash *strong;
+	uint32_t n_strong;
 };
 
 /* ------------------------------------------------------------------ life */
@@ -439,29 +441,40 @@ enum digest_verdict digest_verify(struct digest *digest, const struct digest_cre
 
 /* ------------------------------------------------------------------ downgrade */
 
+static uint64_t strong_key(const struct digest *digest, const struct digest_phone *phone)
+{
+	uint8_t text[sizeof(phone->account_id) + 128];
+	size_t n = phone->user_agent.l < 128 ? phone->user_agent.l : 128;
+	uint64_t key;
+
+	memcpy(text, &phone->account_id, sizeof(phone->account_id));
+	if (n)
+		memcpy(text + sizeof(phone->account_id), phone->user_agent.p, n);
+	crypto_shorthash((uint8_t *)&key, text, sizeof(phone->account_id) + n, digest->secret);
+	return key;
+}
+
 static bool strong_match(struct le *le, void *arg)
 {
 	const struct strong *strong = le->data;
 
-	return strong->account_id == *(const int64_t *)arg;
+	return strong->key == *(const uint64_t *)arg;
 }
 
-static struct strong *strong_find(const struct digest *digest, int64_t account_id)
+static struct strong *strong_find(const struct digest *digest, uint64_t key)
 {
-	return list_ledata(hash_lookup(digest->strong,
-				       hash_joaat((const uint8_t *)&account_id, sizeof(account_id)),
-				       strong_match, &account_id));
+	return list_ledata(hash_lookup(digest->strong, (uint32_t)key, strong_match, &key));
 }
 
-bool digest_is_downgrade(const struct digest *digest, int64_t account_id,
-			 const uint8_t ha1_sha256[32], enum digest_alg alg)
+bool digest_is_downgrade(const struct digest *digest, const struct digest_phone *phone,
+			 enum digest_alg alg)
 {
 	const struct strong *strong;
 
 	if (alg == DIGEST_SHA256)
 		return false;
-	strong = strong_find(digest, account_id);
-	return strong && !memcmp(strong->ha1, ha1_sha256, sizeof(strong->ha1));
+	strong = strong_find(digest, strong_key(digest, phone));
+	return strong && !memcmp(strong->ha1, phone->ha1_sha256, sizeof(strong->ha1));
 }
 
 static void strong_destructor(void *arg)
@@ -471,23 +484,23 @@ static void strong_destructor(void *arg)
 	hash_unlink(&strong->he);
 }
 
-void digest_remember(struct digest *digest, int64_t account_id, const uint8_t ha1_sha256[32],
-		     enum digest_alg alg)
+void digest_remember(struct digest *digest, const struct digest_phone *phone, enum digest_alg alg)
 {
+	uint64_t key = strong_key(digest, phone);
 	struct strong *strong;
 
 	if (alg != DIGEST_SHA256)
 		return;
-	strong = strong_find(digest, account_id);
+	strong = strong_find(digest, key);
 	if (!strong) {
-		/* One per configured account at most: the password was right. */
+		if (digest->n_strong >= STRONG_MAX)
+			return;
 		strong = mem_zalloc(sizeof(*strong), strong_destructor);
 		if (!strong)
 			return; /* not remembered: the next time will do */
-		strong->account_id = account_id;
-		hash_append(digest->strong,
-			    hash_joaat((const uint8_t *)&account_id, sizeof(account_id)),
-			    &strong->he, strong);
+		digest->n_strong++;
+		strong->key = key;
+		hash_append(digest->strong, (uint32_t)key, &strong->he, strong);
 	}
-	memcpy(strong->ha1, ha1_sha256, sizeof(strong->ha1));
+	memcpy(strong->ha1, phone->ha1_sha256, sizeof(strong->ha1));
 }

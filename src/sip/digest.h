@@ -57,11 +57,18 @@ enum digest_verdict digest_verify(struct digest *digest, const struct digest_cre
 				  const struct pl *method, const uint8_t ha1_md5[16],
 				  const uint8_t ha1_sha256[32], bool known);
 
-/* Has this account, with this password, used SHA-256 before? Then MD5 is a downgrade. */
-bool digest_is_downgrade(const struct digest *digest, int64_t account_id,
-			 const uint8_t ha1_sha256[32], enum digest_alg alg);
-void digest_remember(struct digest *digest, int64_t account_id, const uint8_t ha1_sha256[32],
-		     enum digest_alg alg);
+/*
+ * Has this phone (account and User-Agent), with this password, used SHA-256 before? Then MD5 is a
+ * downgrade. Not the account alone: a browser that knows MD5 only may share it with a phone (D-078).
+ */
+struct digest_phone {
+	int64_t account_id;
+	struct pl user_agent;
+	const uint8_t *ha1_sha256;
+};
+bool digest_is_downgrade(const struct digest *digest, const struct digest_phone *phone,
+			 enum digest_alg alg);
+void digest_remember(struct digest *digest, const struct digest_phone *phone, enum digest_alg alg);
 
 /* The response value as lower case hex, for tests and our own requests. buf: 65 bytes. */
 int digest_response(char buf[65], enum digest_alg alg, const uint8_t *ha1, const struct pl *method,

@@ -21,7 +21,6 @@
 #define EDGE_CONN_BUCKETS   4096
 #define EDGE_MAX_DNS        8
 #define EDGE_ROUTE_CACHE_MS 30000
-#define EDGE_UDP_SOCKBUF    (4 * 1024 * 1024)
 
 void edge_addr16(uint8_t addr[16], const struct sa *sa)
 {
@@ -76,19 +75,27 @@ static int tls_context(struct edge *edge)
 	return 0;
 }
 
-/* The address a transport got: with port 0 the kernel chose. */
-static void bound_address(const struct edge *edge, enum sip_transp tp, struct sa *laddr)
+static int transport_listen(struct edge *edge, enum sip_transp tp, const struct sa *laddr)
 {
-	struct sa bound;
+	int err;
 
-	if (!sip_transp_laddr(edge->sip, &bound, tp, laddr) && !sa_port(laddr))
-		sa_set_port(laddr, sa_port(&bound));
+	switch (tp) {
+	case SIP_TRANSP_TLS:
+		err = tls_context(edge);
+		return err ? err : err_from_re(sip_transp_add(edge->sip, tp, laddr, edge->tls));
+	case SIP_TRANSP_WS:
+	case SIP_TRANSP_WSS:
+		return err_from_re(
+			sip_transp_add_websock(edge->sip, tp, laddr, true, edge->cert_path));
+	default:
+		return err_from_re(sip_transp_add(edge->sip, tp, laddr));
+	}
 }
 
 static int transport_add(struct edge *edge, enum sip_transp tp, const char *host, uint16_t port)
 {
 	struct edge_transport *t;
-	struct sa laddr;
+	struct sa laddr, loopback;
 	int err;
 
 	if (edge->n_transports == EDGE_TRANSPORTS)
@@ -99,28 +106,20 @@ static int transport_add(struct edge *edge, enum sip_transp tp, const char *host
 		return -EINVAL;
 	}
 
-	switch (tp) {
-	case SIP_TRANSP_TLS:
-		err = tls_context(edge);
-		if (err)
-			return err;
-		err = sip_transp_add(edge->sip, tp, &laddr, edge->tls);
-		break;
-	case SIP_TRANSP_WS:
-	case SIP_TRANSP_WSS:
-		err = sip_transp_add_websock(edge->sip, tp, &laddr, true, edge->cert_path);
-		break;
-	default:
-		err = sip_transp_add(edge->sip, tp, &laddr);
-		break;
+	if (sa_is_any(&laddr)) {
+		(void)sa_set_str(&loopback, sa_af(&laddr) == AF_INET6 ? "::1" : "127.0.0.1", 0);
+		err = transport_listen(edge, tp, &loopback);
+		if (!err)
+			err = guard_rebind(edge->sip, tp, &laddr);
+	} else {
+		err = transport_listen(edge, tp, &laddr);
 	}
 	if (err) {
 		log_error("sip.listen", "cannot listen", kv_text("transport", sip_transp_name(tp)),
 			  kv_sa("address", &laddr), kv_err(err));
-		return err_from_re(err);
+		return err;
 	}
 
-	bound_address(edge, tp, &laddr);
 	t = &edge->transports[edge->n_transports++];
 	t->tp = tp;
 	t->laddr = laddr;
@@ -311,7 +310,11 @@ static void trace_handler(bool tx, enum sip_transp tp, const struct sa *src, con
 			  const uint8_t *pkt, size_t len, void *arg)
 {
 	struct edge *edge = arg;
+	struct sa local;
 
+	/* A socket on a wildcard does not know which address it speaks from. */
+	if (tx && sa_is_any(src) && !edge_local_addr(edge, &local, tp, dst))
+		src = &local;
 	trace_add(edge->trace, tx, tp, src, dst, pkt, len);
 }
 

@@ -236,6 +236,16 @@ static void publish(struct edge *edge, const char *subject, const struct who *wh
 		edge->event_h(subject, who->account ? who->account->tenant->id : 0, json, edge->arg);
 }
 
+static struct digest_phone phone_of(const struct sip_msg *msg, const struct snap_account *account)
+{
+	const struct sip_hdr *ua = sip_msg_hdr(msg, SIP_HDR_USER_AGENT);
+	struct digest_phone phone = { .account_id = account->id, .ha1_sha256 = account->ha1_sha256 };
+
+	if (ua)
+		phone.user_agent = ua->val;
+	return phone;
+}
+
 static void challenge(struct edge *edge, const struct sip_msg *msg, const struct who *who, bool stale)
 {
 	const struct snap_sip *set = snap_sip(edge->snap);
@@ -243,9 +253,12 @@ static void challenge(struct edge *edge, const struct sip_msg *msg, const struct
 	enum digest_offer offer = digest_offer_for(ua ? &ua->val : &(struct pl){ NULL, 0 });
 	char hdrs[DIGEST_CHALLENGE_MAX];
 
-	if (who->account && digest_is_downgrade(edge->digest, who->account->id,
-						who->account->ha1_sha256, DIGEST_MD5))
-		offer = DIGEST_OFFER_SHA256_ONLY;
+	if (who->account) {
+		struct digest_phone phone = phone_of(msg, who->account);
+
+		if (digest_is_downgrade(edge->digest, &phone, DIGEST_MD5))
+			offer = DIGEST_OFFER_SHA256_ONLY;
+	}
 	if (digest_challenge(edge->digest, hdrs, sizeof(hdrs),
 			     set && set->realm ? set->realm : NONCE_REALM, offer, stale)) {
 		edge_refuse(edge, msg, 500, "Server Internal Error", NULL);
@@ -295,6 +308,7 @@ static bool authenticate(struct edge *edge, const struct sip_msg *msg, const str
 	static const uint8_t nobody[32] = { 0x5a };
 	const struct snap_account *account = who->account;
 	const struct snap_sip *set = snap_sip(edge->snap);
+	struct digest_phone phone;
 
 	if (limiter_check(edge->limiter, &msg->src, &who->user) != LIMIT_NONE) {
 		edge->stats.rate_limited++;
@@ -335,14 +349,15 @@ static bool authenticate(struct edge *edge, const struct sip_msg *msg, const str
 		failed(edge, msg, who);
 		return false;
 	}
-	if (digest_is_downgrade(edge->digest, account->id, account->ha1_sha256, who->creds.alg)) {
+	phone = phone_of(msg, account);
+	if (digest_is_downgrade(edge->digest, &phone, who->creds.alg)) {
 		log_warn("sip.digest_downgrade",
-			 "the account has used SHA-256 and now answers MD5; a new password allows it",
+			 "this phone has used SHA-256 and now answers MD5; a new password allows it",
 			 kv_text("account", account->username), kv_sa("source", &msg->src));
 		failed(edge, msg, who);
 		return false;
 	}
-	digest_remember(edge->digest, account->id, account->ha1_sha256, who->creds.alg);
+	digest_remember(edge->digest, &phone, who->creds.alg);
 	limiter_passed(edge->limiter, &msg->src, &who->user);
 	return true;
 }

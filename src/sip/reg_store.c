@@ -217,6 +217,7 @@ static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
 	uint32_t granted_s = (uint32_t)db_col_i64(rows, 12);
 	int64_t stored_us = db_col_i64(rows, 17), left_us = stored_us + slack_us(granted_s) - now_us;
 	const struct snap_account *account;
+	struct digest_phone phone = { .account_id = 0 };
 	struct binding *binding;
 	int err;
 
@@ -247,7 +248,11 @@ static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
 	binding->granted_s = granted_s;
 	binding->stored_expires_us = stored_us;
 	keepalive_start(binding);
-	digest_remember(reg->digest, account->id, account->ha1_sha256, binding->alg);
+	phone.account_id = account->id;
+	phone.ha1_sha256 = account->ha1_sha256;
+	if (c.user_agent)
+		pl_set_str(&phone.user_agent, c.user_agent);
+	digest_remember(reg->digest, &phone, binding->alg);
 	return 0;
 }
 

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sip/transp_guard.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <sys/socket.h>
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "sip/edge_priv.h"
 #include "sip/limiter.h"
+#include "snapshot/snapshot.h"
 
 #define LIBRE_VERSION   "1.1.0"
 #define UDP_LAYER       0
@@ -15,6 +21,8 @@
 #define RECOUNT_MS      1000
 #define SOURCE_COUNTERS 4096
 #define SHORT_MESSAGE   4    /* keep-alives; libre drops them */
+#define UDP_SOCKBUF     (4 * 1024 * 1024) /* phones of a whole site register in the same second */
+#define TCP_BACKLOG     1024              /* libre's is 5 */
 
 /* libre 1.1.0, src/sip/sip.h: the start of it. */
 struct priv_sip {
@@ -308,19 +316,75 @@ uint32_t guard_conn_count(const struct transp_guard *guard)
 
 /* ------------------------------------------------------------------ life */
 
-static bool transport_fits(const struct edge *edge, const struct priv_transport *t, size_t i)
+static struct tcp_sock *listener_of(const struct priv_transport *t)
 {
-	const struct edge_transport *mine = &edge->transports[i];
-	const struct priv_tcp_sock *ts;
 	bool is_ws = t->tp == SIP_TRANSP_WS || t->tp == SIP_TRANSP_WSS;
 
-	if (t->sip != edge->sip || t->tp != mine->tp || !sa_cmp(&t->laddr, &mine->laddr, SA_ALL))
-		return false;
-	if (t->tp == SIP_TRANSP_UDP)
-		return t->sock && !is_ws;
+	return is_ws ? http_sock_tcp(t->http_sock) : t->sock;
+}
 
-	ts = (const struct priv_tcp_sock *)(is_ws ? http_sock_tcp(t->http_sock) : t->sock);
+static bool transport_fits(const struct sip *sip, const struct priv_transport *t, enum sip_transp tp,
+			   const struct sa *laddr)
+{
+	const struct priv_tcp_sock *ts;
+	bool is_ws = tp == SIP_TRANSP_WS || tp == SIP_TRANSP_WSS;
+
+	if (t->sip != sip || t->tp != tp ||
+	    !sa_cmp(&t->laddr, laddr, sa_is_any(laddr) ? SA_PORT : SA_ALL))
+		return false;
+	if (tp == SIP_TRANSP_UDP)
+		return t->sock;
+	ts = (const struct priv_tcp_sock *)listener_of(t);
 	return ts && ts->connh && ts->arg == (is_ws ? (const void *)t->http_sock : (const void *)t);
+}
+
+static int socket_bound(int type, const struct sa *addr)
+{
+	int fd = socket(sa_af(addr), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	/* As libre: a restart binds while old connections wait. Never for UDP: two would share it. */
+	if (type == SOCK_STREAM)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (sa_af(addr) == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &addr->u.sa, addr->len)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr)
+{
+	struct priv_transport *t = list_ledata(list_tail(&((struct priv_sip *)sip)->transpl));
+	struct priv_tcp_sock *ts;
+	int fd, err;
+
+	if (strcmp(sys_libre_version_get(), LIBRE_VERSION) || !t ||
+	    !transport_fits(sip, t, tp, &t->laddr))
+		return -ENOTSUP;
+	fd = socket_bound(tp == SIP_TRANSP_UDP ? SOCK_DGRAM : SOCK_STREAM, addr);
+	if (fd < 0)
+		return fd;
+
+	if (tp == SIP_TRANSP_UDP) {
+		udp_thread_detach(t->sock);
+		err = dup2(fd, udp_sock_fd(t->sock, sa_af(addr))) < 0 ? -errno : 0;
+		if (!err)
+			err = err_from_re(udp_thread_attach(t->sock));
+	} else {
+		ts = (struct priv_tcp_sock *)listener_of(t);
+		fd_close(ts->fd);
+		err = dup2(fd, ts->fd) < 0 ? -errno : 0;
+		if (!err)
+			err = err_from_re(tcp_sock_listen(listener_of(t), TCP_BACKLOG));
+	}
+	close(fd);
+	t->laddr = *addr;
+	return err;
 }
 
 static bool layout_is_known(const struct edge *edge)
@@ -332,25 +396,44 @@ static bool layout_is_known(const struct edge *edge)
 	    hash_bsize(sip->ht_conn) == 0)
 		return false;
 	for (size_t i = 0; i < edge->n_transports; i++, le = le->next) {
-		if (!le || !le->data || !transport_fits(edge, le->data, i))
+		if (!le || !le->data ||
+		    !transport_fits(edge->sip, le->data, edge->transports[i].tp,
+				    &edge->transports[i].laddr))
 			return false;
 	}
 	return true;
 }
 
+/* PLT-39: a DSCP, in the upper six bits of the octet. */
+static void mark(int fd, int af, uint8_t dscp)
+{
+	int tos = dscp << 2;
+
+	if (af == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	else
+		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
 static int tap_open(struct transp_guard *guard, struct priv_transport *t)
 {
+	const struct snap_sip *set = guard->edge->snap ? snap_sip(guard->edge->snap) : NULL;
+	const uint8_t tos = set ? set->tos_sip : 0;
 	struct tap *tap = &guard->taps[guard->n_taps++];
 	struct priv_tcp_sock *ts;
 
 	tap->guard = guard;
 	if (t->tp == SIP_TRANSP_UDP) {
 		tap->us = t->sock;
+		(void)udp_sockbuf_set(tap->us, UDP_SOCKBUF); /* as much as the kernel allows */
+		mark(udp_sock_fd(tap->us, sa_af(&t->laddr)), sa_af(&t->laddr), tos);
 		return err_from_re(udp_register_helper(&tap->helper, tap->us, UDP_LAYER, NULL,
 						       datagram, tap));
 	}
-	tap->ts = t->http_sock ? http_sock_tcp(t->http_sock) : t->sock;
+	tap->ts = listener_of(t);
 	ts = (struct priv_tcp_sock *)tap->ts;
+	(void)listen(ts->fd, TCP_BACKLOG);
+	mark(ts->fd, sa_af(&t->laddr), tos); /* connections inherit it */
 	tap->connh = ts->connh;
 	tap->arg = ts->arg;
 	ts->connh = accept_handler;

@@ -25,6 +25,13 @@ struct transp_guard;
 /* After the transports were added. ret gets an inactive guard when libre is another one. */
 int guard_alloc(struct transp_guard **ret, struct edge *edge);
 
+/*
+ * libre refuses to listen on a wildcard. Moves the transport that was added last, and that listens
+ * on some loopback port, to this address: its descriptor becomes another socket, which libre only
+ * knows by number. -ENOTSUP: an unknown libre.
+ */
+int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr);
+
 /* The connection of this message lives for another idle_ms; nothing for UDP. */
 void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms);
 

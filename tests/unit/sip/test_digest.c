@@ -286,17 +286,27 @@ static void capitals_in_the_response_pass(void **state)
 static void md5_after_sha256_is_a_downgrade(void **state)
 {
 	struct client *c = *state;
-	struct keys other;
+	struct digest_phone phone = { .account_id = 7, .user_agent = PL("Desk 1"),
+		.ha1_sha256 = c->keys.sha256 }, other;
+	struct keys keys;
 
-	assert_false(digest_is_downgrade(c->digest, 7, c->keys.sha256, DIGEST_MD5));
-	digest_remember(c->digest, 7, c->keys.sha256, DIGEST_MD5);
-	assert_false(digest_is_downgrade(c->digest, 7, c->keys.sha256, DIGEST_MD5));
-	digest_remember(c->digest, 7, c->keys.sha256, DIGEST_SHA256);
-	assert_true(digest_is_downgrade(c->digest, 7, c->keys.sha256, DIGEST_MD5));
-	assert_false(digest_is_downgrade(c->digest, 7, c->keys.sha256, DIGEST_SHA256));
-	assert_false(digest_is_downgrade(c->digest, 8, c->keys.sha256, DIGEST_MD5));
-	make_keys(&other, "u:r:new password");
-	assert_false(digest_is_downgrade(c->digest, 7, other.sha256, DIGEST_MD5));
+	assert_false(digest_is_downgrade(c->digest, &phone, DIGEST_MD5));
+	digest_remember(c->digest, &phone, DIGEST_MD5);
+	assert_false(digest_is_downgrade(c->digest, &phone, DIGEST_MD5));
+	digest_remember(c->digest, &phone, DIGEST_SHA256);
+	assert_true(digest_is_downgrade(c->digest, &phone, DIGEST_MD5));
+	assert_false(digest_is_downgrade(c->digest, &phone, DIGEST_SHA256));
+
+	other = phone;
+	other.account_id = 8;
+	assert_false(digest_is_downgrade(c->digest, &other, DIGEST_MD5));
+	other = phone;
+	other.user_agent = (struct pl)PL("JsSIP 3.10"); /* D-078: shares the account */
+	assert_false(digest_is_downgrade(c->digest, &other, DIGEST_MD5));
+	other = phone;
+	make_keys(&keys, "u:r:new password");
+	other.ha1_sha256 = keys.sha256;
+	assert_false(digest_is_downgrade(c->digest, &other, DIGEST_MD5));
 }
 
 static void challenge_fits_the_user_agent(void **state)
