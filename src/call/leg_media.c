@@ -65,6 +65,7 @@ static bool can_carry(const struct sdesc_media *line)
 
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
 {
+	const struct leg *near = leg->call->a;
 	int err;
 
 	if (leg->direct)
@@ -80,6 +81,7 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc)
 				 &(struct media_open_opts){
 					 .video = line->kind == SDESC_VIDEO,
 					 .ipv6 = sa_af(&leg->local) == AF_INET6,
+					 .near = near && near != leg ? near->streams[i] : NULL,
 					 .rtp_timeout_ms = RTP_SILENT_MS,
 				 },
 				 on_media_event, leg);

@@ -291,20 +291,6 @@ static void reload_h(const char *subject, json_t *data, struct bus_reply *reply,
 		bus_reply(reply, err, NULL);
 }
 
-/* Bus thread: levels are atomic. */
-static void loglevel_h(const char *subject, json_t *data, struct bus_reply *reply, void *arg)
-{
-	const char *module = js_str(data, "module", NULL);
-	char levels[2048];
-	int err = 0;
-
-	if (module)
-		err = log_level_set(module, js_str(data, "level", ""));
-	log_levels_print(levels, sizeof(levels));
-	if (reply)
-		bus_reply(reply, err, err ? NULL : json_pack("{s:s}", "levels", levels));
-}
-
 int commands_start(struct commands **ret, struct bus *bus, struct engine *engine,
 		   struct loader *loader)
 {
@@ -324,7 +310,7 @@ int commands_start(struct commands **ret, struct bus *bus, struct engine *engine
 	if (!err)
 		err = bus_subscribe(bus, "cmd.switch.reload", reload_h, commands);
 	if (!err)
-		err = bus_subscribe(bus, "cmd.switch.loglevel", loglevel_h, commands);
+		err = bus_serve_process(bus, "switch");
 	if (err) {
 		commands_stop(commands);
 		return err;

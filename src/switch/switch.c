@@ -134,8 +134,7 @@ static void tell_ready(struct sw *sw)
 		return;
 
 	sw->is_ready = true;
-	(void)bus_publish(sw->bus, "sys.process.ready",
-			  json_pack("{s:s, s:i}", "process", "switch", "pid", (int)getpid()));
+	(void)bus_process_ready(sw->bus, "switch");
 	log_info("switch.ready", "calls can be made");
 }
 
