@@ -216,6 +216,20 @@ void seal_random_hex(char *buf, size_t size)
 		buf[size - 1] = '\0';
 }
 
+/* A letter of each case and a digit: what password policies ask for (D-063). */
+static bool has_every_class(const char *text)
+{
+	bool lower = false, upper = false, digit = false;
+
+	for (; *text; text++) {
+		lower = lower || (*text >= 'a' && *text <= 'z');
+		upper = upper || (*text >= 'A' && *text <= 'Z');
+		digit = digit || (*text >= '0' && *text <= '9');
+	}
+
+	return lower && upper && digit;
+}
+
 void seal_random_secret(char *buf, size_t size)
 {
 	/* Without 0 O 1 l I: secrets are read from paper and typed into phones. */
@@ -223,8 +237,12 @@ void seal_random_secret(char *buf, size_t size)
 
 	if (sodium_init() < 0)
 		abort(); /* a guessable secret is worse than none */
-	for (size_t i = 0; i + 1 < size; i++)
-		buf[i] = chars[randombytes_uniform(sizeof(chars) - 1)];
-	if (size)
+	if (!size)
+		return;
+
+	do {
+		for (size_t i = 0; i + 1 < size; i++)
+			buf[i] = chars[randombytes_uniform(sizeof(chars) - 1)];
 		buf[size - 1] = '\0';
+	} while (size > 3 && !has_every_class(buf));
 }

@@ -19,6 +19,6 @@ int seal_open(char **ret, const char *context, const char *sealed); /* -ECORRUPT
 
 /* Random text for secrets and salts. */
 void seal_random_hex(char *buf, size_t size); /* size - 1 characters and a NUL */
-void seal_random_secret(char *buf, size_t size); /* unambiguous letters and digits */
+void seal_random_secret(char *buf, size_t size); /* unambiguous letters and digits, each kind at least once (from 3 characters on) */
 
 #endif
