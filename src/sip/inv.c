@@ -271,8 +271,8 @@ void inv_post(struct inv *inv, const struct inv_event *event)
 		tmr_start(&inv->ctx->tmr, 0, deliver, inv->ctx);
 }
 
-void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_t q850, bool by_peer,
-		const struct sip_msg *msg)
+void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_t q850,
+		bool by_peer, const struct sip_msg *msg)
 {
 	if (inv->ended_queued)
 		return;
@@ -284,9 +284,12 @@ void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_
 		inv_stop_repeating(inv);
 	inv_drop_offers(inv, 487);
 	list_flush(&inv->pending);
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_ENDED, .scode = scode, .reason = *reason,
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_ENDED,
+					   .scode = scode,
+					   .reason = *reason,
 					   .q850 = q850 ? q850 : q850_from_sip(scode),
-					   .by_peer = by_peer, .msg = msg });
+					   .by_peer = by_peer,
+					   .msg = msg });
 }
 
 void inv_finish_text(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
@@ -354,10 +357,9 @@ void inv_reply_later(struct inv *inv, const struct sip_msg *msg)
 {
 	struct sip_strans *st = NULL;
 
-	(void)inv_reply_send(inv, &st, msg,
-			     &(struct inv_reply){ .scode = 500,
-						  .retry_after_s = 1 + rand_u16() % 11 },
-			     NULL);
+	(void)inv_reply_send(
+		inv, &st, msg,
+		&(struct inv_reply){ .scode = 500, .retry_after_s = 1 + rand_u16() % 11 }, NULL);
 }
 
 static void on_bye(struct inv *inv, const struct sip_msg *msg)
@@ -378,7 +380,9 @@ static void on_options(struct inv *inv, const struct sip_msg *msg)
 	struct sip_strans *st = NULL;
 
 	(void)inv_reply_send(inv, &st, msg,
-			     &(struct inv_reply){ .scode = 200, .allow = true, .contact = true,
+			     &(struct inv_reply){ .scode = 200,
+						  .allow = true,
+						  .contact = true,
 						  .hdrs = "Accept: application/sdp\r\n" },
 			     NULL);
 }
@@ -386,9 +390,9 @@ static void on_options(struct inv *inv, const struct sip_msg *msg)
 typedef void(request_h)(struct inv *inv, const struct sip_msg *msg);
 
 static request_h *const request_handlers[INV_METHODS] = {
-	[INV_INVITE] = inv_on_reinvite, [INV_ACK] = inv_on_ack,   [INV_BYE] = on_bye,
-	[INV_PRACK] = inv_on_prack,     [INV_UPDATE] = inv_on_update, [INV_INFO] = inv_on_info,
-	[INV_REFER] = inv_on_refer,     [INV_OPTIONS] = on_options,
+	[INV_INVITE] = inv_on_reinvite, [INV_ACK] = inv_on_ack,	      [INV_BYE] = on_bye,
+	[INV_PRACK] = inv_on_prack,	[INV_UPDATE] = inv_on_update, [INV_INFO] = inv_on_info,
+	[INV_REFER] = inv_on_refer,	[INV_OPTIONS] = on_options,
 };
 
 static void after_the_end(struct inv *inv, const struct sip_msg *msg, enum inv_method method)
@@ -414,8 +418,7 @@ static bool stray_response(struct inv_ctx *ctx, const struct sip_msg *msg)
 	if (is_cancel) {
 		if (msg->scode >= 200 && inv->cancel)
 			inv_stop_repeating(inv);
-	}
-	else {
+	} else {
 		inv_on_stray_2xx(inv, msg);
 	}
 	mem_deref(inv);
@@ -523,10 +526,13 @@ bool inv_retry(struct inv_tx *tx, const struct sip_msg *msg)
 	if (inv->state == INV_ST_ENDED && tx->method != INV_BYE)
 		return false;
 	return !inv_send_request(NULL, inv, tx->dlg,
-				 &(struct inv_req){ .method = tx->method, .hdrs = tx->hdrs,
-						    .body = tx->body, .ctype = tx->ctype,
+				 &(struct inv_req){ .method = tx->method,
+						    .hdrs = tx->hdrs,
+						    .body = tx->body,
+						    .ctype = tx->ctype,
 						    .has_offer = tx->has_offer,
-						    .refresh = tx->refresh, .q850 = tx->q850,
+						    .refresh = tx->refresh,
+						    .q850 = tx->q850,
 						    .tries = tx->tries + 1 });
 }
 

@@ -23,21 +23,21 @@ struct edge;
 struct inv;
 
 enum inv_event_type {
-	INV_EV_PROGRESS, /* UAC: 101..199 (not 100): scode, reason, sdp if any (answer or early answer);
-	                    branch tells forked early dialogs apart */
+	INV_EV_PROGRESS, /* UAC: 101..199 (not 100): scode, reason, sdp if any (answer or early
+			    answer); branch tells forked early dialogs apart */
 	INV_EV_ANSWERED, /* UAC: 2xx; sdp: the answer, or the offer when we sent none (then the ACK
-	                    waits for inv_ack) */
-	INV_EV_OFFER,    /* in-dialog offer by re-INVITE or UPDATE, or late offer wanted (sdp empty):
-	                    answer with inv_reanswer() */
-	INV_EV_REANSWER, /* answer to our inv_reoffer(), or in a PRACK to the offer of inv_progress():
-	                    scode and sdp. After inv_reoffer() without sdp: their offer; answer it with
-	                    inv_ack() */
-	INV_EV_ACK,      /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty */
-	INV_EV_INFO,     /* INFO: ctype and body; answered 200 by us */
-	INV_EV_REFER,    /* REFER: msg; answer with inv_refer_reply() */
-	INV_EV_ENDED,    /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for BYE,
-	                    408 for timeouts (transaction, session timer); q850: cause from the Reason
-	                    header if any, else mapped by RFC 3398 */
+			    waits for inv_ack) */
+	INV_EV_OFFER, /* in-dialog offer by re-INVITE or UPDATE, or late offer wanted (sdp empty):
+			 answer with inv_reanswer() */
+	INV_EV_REANSWER, /* answer to our inv_reoffer(), or in a PRACK to the offer of
+			    inv_progress(): scode and sdp. After inv_reoffer() without sdp: their
+			    offer; answer it with inv_ack() */
+	INV_EV_ACK,	 /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty */
+	INV_EV_INFO,	 /* INFO: ctype and body; answered 200 by us */
+	INV_EV_REFER,	 /* REFER: msg; answer with inv_refer_reply() */
+	INV_EV_ENDED,	 /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for
+			    BYE,    408 for timeouts (transaction, session timer); q850: cause from the
+			    Reason    header if any, else mapped by RFC 3398 */
 };
 
 struct inv_event {
@@ -45,11 +45,11 @@ struct inv_event {
 	struct inv *inv;
 	uint16_t scode;
 	struct pl reason;
-	uint8_t q850;              /* 0 none */
-	bool by_peer;              /* ENDED: the peer ended it */
-	uint32_t branch;           /* PROGRESS */
-	struct pl sdp;             /* text; l == 0: none */
-	struct pl ctype, body;     /* INFO */
+	uint8_t q850;		   /* 0 none */
+	bool by_peer;		   /* ENDED: the peer ended it */
+	uint32_t branch;	   /* PROGRESS */
+	struct pl sdp;		   /* text; l == 0: none */
+	struct pl ctype, body;	   /* INFO */
 	const struct sip_msg *msg; /* borrowed; may be NULL */
 };
 
@@ -75,26 +75,25 @@ int inv_progress(struct inv *inv, uint16_t scode, const char *reason, const char
  * reliable 1xx with SDP; left out when that 1xx carried the very same text. */
 int inv_answer(struct inv *inv, const char *sdp, const char *hdrs);
 /* 3xx..6xx; q850 0: no Reason header. ENDED follows. */
-int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
-	       const char *hdrs);
+int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850, const char *hdrs);
 
 /* ------------------------------------------------------------------ UAC */
 
 struct inv_invite_opts {
-	const char *ruri;         /* request URI */
-	const char *to_uri;       /* NULL: ruri */
-	const char *from_uri;     /* "sip:101@host" */
-	const char *from_name;    /* display name, UTF-8, or NULL */
+	const char *ruri;      /* request URI */
+	const char *to_uri;    /* NULL: ruri */
+	const char *from_uri;  /* "sip:101@host" */
+	const char *from_name; /* display name, UTF-8, or NULL */
 	const char *contact_user;
-	const struct sa *dst;     /* where to send, NULL: resolve the ruri or route */
-	int tp;                   /* enum sip_transp, with dst */
-	const char *const *routes;/* Route URIs (outbound proxy, Path) */
+	const struct sa *dst;	   /* where to send, NULL: resolve the ruri or route */
+	int tp;			   /* enum sip_transp, with dst */
+	const char *const *routes; /* Route URIs (outbound proxy, Path) */
 	size_t n_routes;
-	const char *sdp;          /* offer, or NULL for a delayed offer */
-	const char *hdrs;         /* more header lines, each ended by CRLF */
+	const char *sdp;		       /* offer, or NULL for a delayed offer */
+	const char *hdrs;		       /* more header lines, each ended by CRLF */
 	const char *auth_user, *auth_password; /* answers challenges; NULL: ends with 401 */
 	uint32_t session_expires_s, min_se_s;  /* 0: no session timer offered */
-	uint8_t max_forwards;     /* 0: 70 */
+	uint8_t max_forwards;		       /* 0: 70 */
 };
 
 int inv_invite(struct inv **ret, struct edge *edge, const struct inv_invite_opts *opts,
@@ -104,10 +103,10 @@ int inv_ack(struct inv *inv, const char *sdp);
 
 /* ------------------------------------------------------------------ both */
 
-/* Offers new media: re-INVITE, or UPDATE while early and allowed. -EAGAIN: an exchange is under way;
- * the offer is kept (the last one counts) and sent when that has ended, as it is after a 491 (glare,
- * RFC 3261 section 14.1); REANSWER tells the result. sdp NULL: ask for an offer (re-INVITE without
- * body). */
+/* Offers new media: re-INVITE, or UPDATE while early and allowed. -EAGAIN: an exchange is under
+ * way; the offer is kept (the last one counts) and sent when that has ended, as it is after a 491
+ * (glare, RFC 3261 section 14.1); REANSWER tells the result. sdp NULL: ask for an offer (re-INVITE
+ * without body). */
 int inv_reoffer(struct inv *inv, const char *sdp, const char *hdrs);
 /* Answers INV_EV_OFFER: 200 with sdp, or a refusal such as 488. -ENOENT: it was taken back. */
 int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char *sdp);

@@ -6,15 +6,15 @@
 #include <openssl/evp.h>
 
 /*
- * Answers digest challenges. Ours and not libre's sip_auth: that one cannot be written into a message
- * of our own making with its public functions, and knows MD5 only (RFC 8760 adds SHA-256).
+ * Answers digest challenges. Ours and not libre's sip_auth: that one cannot be written into a
+ * message of our own making with its public functions, and knows MD5 only (RFC 8760 adds SHA-256).
  */
 #define AUTH_MAX_REALMS 4
-#define AUTH_HEX        (2 * EVP_MAX_MD_SIZE + 1)
+#define AUTH_HEX	(2 * EVP_MAX_MD_SIZE + 1)
 
 struct realm {
 	char *realm, *nonce, *opaque;
-	const char *algorithm; /* as we write it; NULL: not told, MD5 */
+	const char *algorithm;	  /* as we write it; NULL: not told, MD5 */
 	char user_hash[AUTH_HEX]; /* H(user:realm:password) */
 	char *user;
 	bool qop, proxy, sha256;
@@ -142,8 +142,7 @@ static bool challenge_handler(const struct sip_hdr *hdr, const struct sip_msg *m
 		if (ch->auth->n == AUTH_MAX_REALMS)
 			return false;
 		realm = &ch->auth->realms[ch->auth->n++];
-	}
-	else {
+	} else {
 		realm_clear(realm);
 	}
 
@@ -198,10 +197,10 @@ int inv_auth_write(struct mbuf *mb, struct inv_auth *auth, const char *method, c
 		if (err)
 			return err;
 		if (r->qop)
-			err = digest(response, r->sha256,
-				     (const char *[]){ r->user_hash, r->nonce, nc, cnonce, "auth",
-						       ha2 },
-				     6);
+			err = digest(
+				response, r->sha256,
+				(const char *[]){ r->user_hash, r->nonce, nc, cnonce, "auth", ha2 },
+				6);
 		else
 			err = digest(response, r->sha256,
 				     (const char *[]){ r->user_hash, r->nonce, ha2 }, 3);

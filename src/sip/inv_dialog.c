@@ -258,7 +258,7 @@ static bool next_uri(struct uri *ret, const struct inv_dlg *dlg)
  * come from. Names are not resolved again: the peer's address is known.
  */
 void inv_dialog_dst(const struct inv *inv, const struct inv_dlg *dlg, struct sa *dst,
-		       enum sip_transp *tp)
+		    enum sip_transp *tp)
 {
 	struct uri uri;
 	struct sa sa;
@@ -321,7 +321,7 @@ int inv_find_hop(struct inv_hop *hop, const struct inv *inv, const struct inv_dl
 }
 
 void inv_local_for(const struct inv_ctx *ctx, struct sa *ret, enum sip_transp tp,
-		      const struct sa *dst)
+		   const struct sa *dst)
 {
 	if (edge_local_addr(ctx->edge, ret, tp, dst) && sip_transp_laddr(ctx->sip, ret, tp, dst))
 		sa_set_str(ret, "0.0.0.0", SIP_PORT);

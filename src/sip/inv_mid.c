@@ -48,9 +48,10 @@ static int send_offer(struct inv *inv, enum inv_method method, const char *sdp, 
 {
 	int err;
 
-	err = inv_send_request(NULL, inv, inv->dlg,
-			       &(struct inv_req){ .method = method, .body = sdp, .hdrs = hdrs,
-						  .has_offer = sdp != NULL });
+	err = inv_send_request(
+		NULL, inv, inv->dlg,
+		&(struct inv_req){
+			.method = method, .body = sdp, .hdrs = hdrs, .has_offer = sdp != NULL });
 	if (err)
 		return err;
 	inv->offer_local = sdp != NULL;
@@ -119,7 +120,7 @@ static void end_of_dialog(struct inv *inv, uint16_t scode, const struct sip_msg 
 static void refresh_failed(struct inv *inv, uint16_t scode)
 {
 	if (scode == 405 || scode == 501)
-		inv->allow &= (uint16_t)~(1u << INV_UPDATE);
+		inv->allow &= (uint16_t) ~(1u << INV_UPDATE);
 	if (++inv->refresh_failures >= INV_MAX_REFRESH_FAILURES)
 		end_of_dialog(inv, 408, NULL);
 	else
@@ -150,8 +151,10 @@ static bool on_failure(struct inv *inv, struct inv_tx *tx, int err, const struct
 		return true;
 	}
 	inv->retry_offer = false;
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER, .scode = msg->scode,
-					   .reason = msg->reason, .msg = msg });
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER,
+					   .scode = msg->scode,
+					   .reason = msg->reason,
+					   .msg = msg });
 	return false;
 }
 
@@ -171,8 +174,11 @@ static void on_success(struct inv *inv, struct inv_tx *tx, const struct sip_msg 
 	inv->offer_local = false;
 	inv->retry_offer = false;
 	if (tx->body || tx->has_offer || sdp.l)
-		inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER, .scode = msg->scode,
-						   .reason = msg->reason, .sdp = sdp, .msg = msg });
+		inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER,
+						   .scode = msg->scode,
+						   .reason = msg->reason,
+						   .sdp = sdp,
+						   .msg = msg });
 }
 
 void inv_on_reinvite_response(struct inv_tx *tx, int err, const struct sip_msg *msg)
@@ -185,15 +191,13 @@ void inv_on_reinvite_response(struct inv_tx *tx, int err, const struct sip_msg *
 		inv_dlg_refresh(inv->dlg, msg);
 		if (inv->state == INV_ST_ENDED || tx->has_offer) {
 			(void)inv_send_ack(inv, inv->dlg, tx->cseq, NULL, msg, true);
-		}
-		else {
+		} else {
 			inv->ack_due = true; /* their offer; inv_ack() answers */
 			inv->offer_remote = true;
 		}
 		if (inv->state != INV_ST_ENDED)
 			on_success(inv, tx, msg);
-	}
-	else if (inv->state != INV_ST_ENDED) {
+	} else if (inv->state != INV_ST_ENDED) {
 		(void)on_failure(inv, tx, err, msg);
 	}
 	inv_flush_offer(inv);
@@ -312,10 +316,11 @@ void inv_on_update(struct inv *inv, const struct sip_msg *msg)
 	/* A refresh of session and target only. */
 	inv_dlg_refresh(inv->dlg, msg);
 	inv_session_from_request(inv, msg);
-	(void)inv_reply_send(inv, &st, msg,
-			     &(struct inv_reply){ .scode = 200, .contact = true, .allow = true,
-						  .session = true },
-			     NULL);
+	(void)inv_reply_send(
+		inv, &st, msg,
+		&(struct inv_reply){
+			.scode = 200, .contact = true, .allow = true, .session = true },
+		NULL);
 	inv_session_restart(inv);
 }
 
@@ -337,8 +342,11 @@ static int accept_offer(struct inv *inv, const char *reason, const char *sdp)
 			return err;
 	}
 	err = inv_reply_send(inv, &inv->offer_st, inv->offer_msg,
-			     &(struct inv_reply){ .scode = 200, .reason = reason, .sdp = sdp,
-						  .contact = !is_prack, .allow = !is_prack,
+			     &(struct inv_reply){ .scode = 200,
+						  .reason = reason,
+						  .sdp = sdp,
+						  .contact = !is_prack,
+						  .allow = !is_prack,
 						  .session = !is_prack },
 			     is_invite ? &mb : NULL);
 	if (err)
@@ -380,9 +388,9 @@ int inv_info(struct inv *inv, const char *ctype, const char *body)
 {
 	if (inv->state == INV_ST_ENDED || !inv->dlg->rtag)
 		return -ENOTCONN;
-	return inv_send_request(NULL, inv, inv->dlg,
-				&(struct inv_req){ .method = INV_INFO, .ctype = ctype,
-						   .body = body });
+	return inv_send_request(
+		NULL, inv, inv->dlg,
+		&(struct inv_req){ .method = INV_INFO, .ctype = ctype, .body = body });
 }
 
 void inv_on_info(struct inv *inv, const struct sip_msg *msg)
@@ -390,7 +398,8 @@ void inv_on_info(struct inv *inv, const struct sip_msg *msg)
 	const struct sip_hdr *hdr = sip_msg_hdr(msg, SIP_HDR_CONTENT_TYPE);
 
 	inv_reply_plain(inv, msg, 200, NULL);
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_INFO, .msg = msg,
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_INFO,
+					   .msg = msg,
 					   .ctype = hdr ? hdr->val : pl_null,
 					   .body = inv_msg_body(msg) });
 }
@@ -421,10 +430,10 @@ int inv_refer_reply(struct inv *inv, uint16_t scode, const char *reason)
 		return -ENOENT;
 	if (scode < 200 || scode > 699)
 		return -EINVAL;
-	err = inv_reply_send(inv, &inv->refer_st, inv->refer_msg,
-			     &(struct inv_reply){ .scode = scode, .reason = reason,
-						  .contact = scode < 300 },
-			     NULL);
+	err = inv_reply_send(
+		inv, &inv->refer_st, inv->refer_msg,
+		&(struct inv_reply){ .scode = scode, .reason = reason, .contact = scode < 300 },
+		NULL);
 	inv->refer_st = mem_deref(inv->refer_st);
 	inv->refer_msg = mem_deref(inv->refer_msg);
 	return err;
@@ -492,16 +501,14 @@ static void session_handler(void *arg)
 	mem_ref(inv);
 	if (inv->refresher == INV_REFRESH_PEER) { /* section 10 */
 		end_of_dialog(inv, 408, NULL);
-	}
-	else if (is_exchange_open(inv) || tmr_isrunning(&inv->tmr_retry)) {
+	} else if (is_exchange_open(inv) || tmr_isrunning(&inv->tmr_retry)) {
 		/* The exchange under way refreshes as well, unless it fails. */
 		tmr_start(&inv->tmr_session, 5000, session_handler, inv);
-	}
-	else {
+	} else {
 		if (inv->allow & 1u << INV_UPDATE)
-			err = inv_send_request(NULL, inv, inv->dlg,
-					       &(struct inv_req){ .method = INV_UPDATE,
-								  .refresh = true });
+			err = inv_send_request(
+				NULL, inv, inv->dlg,
+				&(struct inv_req){ .method = INV_UPDATE, .refresh = true });
 		else if (inv->local_sdp)
 			err = inv_send_request(NULL, inv, inv->dlg,
 					       &(struct inv_req){ .method = INV_INVITE,

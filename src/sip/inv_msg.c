@@ -10,9 +10,9 @@ const char inv_allow_text[] = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE,
 const char inv_supported_text[] = "100rel, timer";
 
 static const char *const method_names[INV_METHODS] = {
-	[INV_INVITE] = "INVITE", [INV_ACK] = "ACK",       [INV_BYE] = "BYE",
-	[INV_CANCEL] = "CANCEL", [INV_PRACK] = "PRACK",   [INV_UPDATE] = "UPDATE",
-	[INV_INFO] = "INFO",     [INV_REFER] = "REFER",   [INV_OPTIONS] = "OPTIONS",
+	[INV_INVITE] = "INVITE", [INV_ACK] = "ACK",	[INV_BYE] = "BYE",
+	[INV_CANCEL] = "CANCEL", [INV_PRACK] = "PRACK", [INV_UPDATE] = "UPDATE",
+	[INV_INFO] = "INFO",	 [INV_REFER] = "REFER", [INV_OPTIONS] = "OPTIONS",
 };
 
 static const char *const options[] = { "100rel", "timer" };
@@ -22,16 +22,31 @@ static const struct reason_row {
 	uint16_t scode;
 	const char *text;
 } reasons[] = {
-	{ 180, "Ringing" }, { 183, "Session Progress" }, { 200, "OK" }, { 302, "Moved Temporarily" },
-	{ 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" },
-	{ 405, "Method Not Allowed" }, { 408, "Request Timeout" },
-	{ 415, "Unsupported Media Type" }, { 420, "Bad Extension" },
-	{ 422, "Session Interval Too Small" }, { 480, "Temporarily Unavailable" },
-	{ 481, "Call/Transaction Does Not Exist" }, { 484, "Address Incomplete" },
-	{ 486, "Busy Here" }, { 487, "Request Terminated" }, { 488, "Not Acceptable Here" },
-	{ 491, "Request Pending" }, { 500, "Server Internal Error" },
-	{ 501, "Not Implemented" }, { 503, "Service Unavailable" },
-	{ 504, "Server Time-out" }, { 600, "Busy Everywhere" }, { 603, "Decline" },
+	{ 180, "Ringing" },
+	{ 183, "Session Progress" },
+	{ 200, "OK" },
+	{ 302, "Moved Temporarily" },
+	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 415, "Unsupported Media Type" },
+	{ 420, "Bad Extension" },
+	{ 422, "Session Interval Too Small" },
+	{ 480, "Temporarily Unavailable" },
+	{ 481, "Call/Transaction Does Not Exist" },
+	{ 484, "Address Incomplete" },
+	{ 486, "Busy Here" },
+	{ 487, "Request Terminated" },
+	{ 488, "Not Acceptable Here" },
+	{ 491, "Request Pending" },
+	{ 500, "Server Internal Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Server Time-out" },
+	{ 600, "Busy Everywhere" },
+	{ 603, "Decline" },
 };
 
 const char *inv_reason_text(uint16_t scode)
@@ -302,8 +317,8 @@ bool inv_msg_rack(const struct sip_msg *msg, uint32_t *rseq, uint32_t *cseq, str
 	const struct sip_hdr *hdr = sip_msg_hdr(msg, SIP_HDR_RACK);
 	struct pl a, b;
 
-	if (!hdr || re_regex(hdr->val.p, hdr->val.l, "[0-9]+[ \t]+[0-9]+[ \t]+[^ \t]+", &a, NULL, &b,
-			     NULL, method))
+	if (!hdr || re_regex(hdr->val.p, hdr->val.l, "[0-9]+[ \t]+[0-9]+[ \t]+[^ \t]+", &a, NULL,
+			     &b, NULL, method))
 		return false;
 	*rseq = pl_u32(&a);
 	*cseq = pl_u32(&b);

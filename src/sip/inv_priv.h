@@ -9,31 +9,39 @@ struct edge;
 struct inv_ctx;
 struct inv_auth;
 
-#define INV_BUCKETS          16384
-#define INV_MAX_FORKS        8    /* early dialogs beside the first one */
-#define INV_MAX_PENDING      8    /* responses that wait for a PRACK */
-#define INV_MAX_HEAD         1536 /* bytes of route set and To */
-#define INV_MAX_URI          512  /* bytes of a remote target */
-#define INV_MAX_AUTH_TRIES   3
-#define INV_MAX_REFRESH_FAILURES 3 /* half of the interval, then eighths: before it expires */
-#define INV_MIN_SE_S         90   /* RFC 4028 section 4: the smallest anyone may ask for */
-#define INV_T1_MS            SIP_T1
-#define INV_T2_MS            SIP_T2
-#define INV_TIMEOUT_MS       (64 * SIP_T1)
+#define INV_BUCKETS		 16384
+#define INV_MAX_FORKS		 8    /* early dialogs beside the first one */
+#define INV_MAX_PENDING		 8    /* responses that wait for a PRACK */
+#define INV_MAX_HEAD		 1536 /* bytes of route set and To */
+#define INV_MAX_URI		 512  /* bytes of a remote target */
+#define INV_MAX_AUTH_TRIES	 3
+#define INV_MAX_REFRESH_FAILURES 3  /* half of the interval, then eighths: before it expires */
+#define INV_MIN_SE_S		 90 /* RFC 4028 section 4: the smallest anyone may ask for */
+#define INV_T1_MS		 SIP_T1
+#define INV_T2_MS		 SIP_T2
+#define INV_TIMEOUT_MS		 (64 * SIP_T1)
 
 /* Methods that inv knows; bit numbers of masks. */
 enum inv_method {
-	INV_INVITE, INV_ACK, INV_BYE, INV_CANCEL, INV_PRACK, INV_UPDATE, INV_INFO, INV_REFER,
-	INV_OPTIONS, INV_METHODS
+	INV_INVITE,
+	INV_ACK,
+	INV_BYE,
+	INV_CANCEL,
+	INV_PRACK,
+	INV_UPDATE,
+	INV_INFO,
+	INV_REFER,
+	INV_OPTIONS,
+	INV_METHODS
 };
 
 enum inv_state {
-	INV_ST_CALLING,     /* UAC: INVITE sent, no final response */
-	INV_ST_OFFERED,     /* UAC: 2xx with an offer came, the ACK waits for inv_ack() */
-	INV_ST_INCOMING,    /* UAS: not answered */
-	INV_ST_ACCEPTED,    /* UAS: 2xx sent, ACK not seen */
+	INV_ST_CALLING,	 /* UAC: INVITE sent, no final response */
+	INV_ST_OFFERED,	 /* UAC: 2xx with an offer came, the ACK waits for inv_ack() */
+	INV_ST_INCOMING, /* UAS: not answered */
+	INV_ST_ACCEPTED, /* UAS: 2xx sent, ACK not seen */
 	INV_ST_ESTABLISHED,
-	INV_ST_ENDED,       /* over for the owner; transactions may linger */
+	INV_ST_ENDED, /* over for the owner; transactions may linger */
 };
 
 /* Who refreshes the session (RFC 4028). */
@@ -41,7 +49,7 @@ enum inv_refresher { INV_REFRESH_NONE, INV_REFRESH_US, INV_REFRESH_PEER };
 
 /* One dialog (RFC 3261 section 12). All text is in the same block. */
 struct inv_dlg {
-	struct le le;       /* inv->forks */
+	struct le le;	    /* inv->forks */
 	const char *head;   /* "Route: ...\r\n...To: ...\r\n" of our requests */
 	const char *target; /* remote target, or the request URI before there is a dialog */
 	char *new_target;   /* after a target refresh, owned */
@@ -49,25 +57,25 @@ struct inv_dlg {
 	size_t head_len;
 	bool has_route;
 	uint32_t branch;
-	uint32_t rel_rseq;  /* last reliable 1xx acknowledged, 0 none */
+	uint32_t rel_rseq; /* last reliable 1xx acknowledged, 0 none */
 };
 
 /* A client transaction of ours; frees itself with its final response. */
 struct inv_tx {
 	struct inv *inv;
-	struct inv_dlg *dlg;   /* reference */
+	struct inv_dlg *dlg; /* reference */
 	struct sip_request *req;
-	struct mbuf *sent;     /* INVITE as sent, for CANCEL */
-	struct sa dst;         /* where it went */
+	struct mbuf *sent; /* INVITE as sent, for CANCEL */
+	struct sa dst;	   /* where it went */
 	enum sip_transp tp;
 	enum inv_method method;
 	uint32_t cseq;
-	unsigned tries;        /* challenges answered */
-	bool contact;          /* the request carries one */
-	bool initial;          /* the INVITE that makes the dialog */
-	bool provisional;      /* a 1xx came: CANCEL may go out */
+	unsigned tries;	  /* challenges answered */
+	bool contact;	  /* the request carries one */
+	bool initial;	  /* the INVITE that makes the dialog */
+	bool provisional; /* a 1xx came: CANCEL may go out */
 	bool has_offer, refresh;
-	char *body, *hdrs;     /* to send it again with credentials or another timer */
+	char *body, *hdrs; /* to send it again with credentials or another timer */
 	char *ctype;
 	uint8_t q850;
 };
@@ -80,53 +88,53 @@ struct inv_pending {
 };
 
 struct inv {
-	struct le he;          /* ctx->dialogs, by local tag */
-	struct le le;          /* ctx->all */
+	struct le he; /* ctx->dialogs, by local tag */
+	struct le le; /* ctx->all */
 	struct inv_ctx *ctx;
 	inv_event_h *event_h;
 	void *arg;
 	enum inv_state state;
 	bool uas, alive, cancelled, ended_queued;
 	bool peer_100rel, peer_requires_100rel, peer_timer;
-	uint16_t allow;        /* mask of 1 << enum inv_method; what the peer takes */
+	uint16_t allow; /* mask of 1 << enum inv_method; what the peer takes */
 
-	struct inv_dlg *dlg;   /* the dialog, or a UAC's first early one */
+	struct inv_dlg *dlg; /* the dialog, or a UAC's first early one */
 	struct list forks;
 	uint32_t n_branches;
-	char *text;            /* one block: fixed, callid, contact_user */
+	char *text; /* one block: fixed, callid, contact_user */
 	char *end_reason;
-	const char *fixed;     /* "From: ...\r\nCall-ID: ...\r\n" */
+	const char *fixed; /* "From: ...\r\nCall-ID: ...\r\n" */
 	const char *callid, *contact_user;
 	char ltag[17];
-	uint32_t lseq, rseq;   /* CSeq: last sent, last received */
-	uint32_t invite_cseq;  /* of the INVITE whose 2xx we acknowledge */
+	uint32_t lseq, rseq;  /* CSeq: last sent, last received */
+	uint32_t invite_cseq; /* of the INVITE whose 2xx we acknowledge */
 
-	struct sa dst;         /* override of where requests go */
-	struct sa peer;        /* where messages come from or go to */
+	struct sa dst;	/* override of where requests go */
+	struct sa peer; /* where messages come from or go to */
 	enum sip_transp tp;
 	bool has_dst;
 
 	/* server side */
-	struct sip_msg *msg;       /* initial INVITE */
+	struct sip_msg *msg; /* initial INVITE */
 	struct sip_strans *st;
-	struct mbuf *resp;         /* 2xx or reliable 1xx that is repeated until ACK or PRACK */
-	struct sip_msg *resp_to;   /* what it answers */
+	struct mbuf *resp;	 /* 2xx or reliable 1xx that is repeated until ACK or PRACK */
+	struct sip_msg *resp_to; /* what it answers */
 	uint32_t resp_ms, resp_total_ms;
-	uint32_t rseq_out;         /* RSeq of the last reliable 1xx */
+	uint32_t rseq_out; /* RSeq of the last reliable 1xx */
 	bool rel_wait, rel_has_sdp, ack_wait;
-	bool bye_after_ack;        /* over for the owner, the BYE waits for the ACK; holds a reference */
-	uint32_t ack_cseq;         /* CSeq that the awaited ACK carries */
+	bool bye_after_ack; /* over for the owner, the BYE waits for the ACK; holds a reference */
+	uint32_t ack_cseq;  /* CSeq that the awaited ACK carries */
 	struct list pending;
 	struct sip_strans *offer_st, *refer_st; /* re-INVITE, UPDATE, PRACK with offer; REFER */
 	struct sip_msg *offer_msg, *refer_msg;
 
 	/* client side */
-	struct inv_tx *invite_tx;  /* initial or re-INVITE under way; borrowed */
-	struct inv_tx *update_tx;  /* UPDATE under way; borrowed */
-	struct mbuf *ack;          /* last ACK, for repeated 2xx */
+	struct inv_tx *invite_tx; /* initial or re-INVITE under way; borrowed */
+	struct inv_tx *update_tx; /* UPDATE under way; borrowed */
+	struct mbuf *ack;	  /* last ACK, for repeated 2xx */
 	struct sa ack_dst;
 	enum sip_transp ack_tp;
-	bool ack_due;              /* a 2xx brought an offer: the ACK waits for inv_ack() */
+	bool ack_due; /* a 2xx brought an offer: the ACK waits for inv_ack() */
 	struct mbuf *cancel;
 	uint16_t cancel_scode;
 	uint8_t cancel_q850;
@@ -137,12 +145,12 @@ struct inv {
 	uint8_t max_forwards;
 
 	/* offer and answer (RFC 3264, 6337) */
-	bool offer_local;   /* our offer waits for an answer */
-	bool offer_remote;  /* the peer's offer waits for ours */
-	bool answered_early;/* UAS: the answer went out in a reliable 1xx */
-	bool invite_offer;  /* the initial INVITE carried an offer */
-	bool prack_offer;   /* our offer is in a reliable 1xx; the answer comes in its PRACK */
-	char *local_sdp;    /* what we sent last: refresh by re-INVITE, and comparing */
+	bool offer_local;    /* our offer waits for an answer */
+	bool offer_remote;   /* the peer's offer waits for ours */
+	bool answered_early; /* UAS: the answer went out in a reliable 1xx */
+	bool invite_offer;   /* the initial INVITE carried an offer */
+	bool prack_offer;    /* our offer is in a reliable 1xx; the answer comes in its PRACK */
+	char *local_sdp;     /* what we sent last: refresh by re-INVITE, and comparing */
 	char *retry_sdp, *retry_hdrs; /* reoffer that met glare */
 	bool retry_offer;
 
@@ -151,18 +159,18 @@ struct inv {
 	enum inv_refresher refresher;
 	unsigned refresh_failures;
 
-	struct tmr tmr_rtx;     /* 2xx, reliable 1xx or CANCEL again */
+	struct tmr tmr_rtx;	/* 2xx, reliable 1xx or CANCEL again */
 	struct tmr tmr_session; /* refresh, or expiry */
-	struct tmr tmr_retry;   /* after 491 */
+	struct tmr tmr_retry;	/* after 491 */
 };
 
 /* One per edge, made by its first dialog, freed with its last. */
 struct inv_ctx {
-	struct edge *edge;      /* NULL once closed */
+	struct edge *edge; /* NULL once closed */
 	struct sip *sip;
 	struct hash *dialogs;
 	struct list all;
-	struct list queue;      /* events to deliver */
+	struct list queue; /* events to deliver */
 	struct tmr tmr;
 };
 
@@ -180,8 +188,8 @@ void inv_timers_of(const struct inv_ctx *ctx, uint32_t *se_s, uint32_t *min_se_s
 /* What happened; scode and so on are filled in by the caller, inv by us. msg is referenced. */
 void inv_post(struct inv *inv, const struct inv_event *event);
 /* ENDED, once; the state becomes ENDED. msg may be NULL. */
-void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_t q850, bool by_peer,
-		const struct sip_msg *msg);
+void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_t q850,
+		bool by_peer, const struct sip_msg *msg);
 void inv_finish_text(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
 		     bool by_peer);
 bool inv_dialog_request(const struct sip_msg *msg, void *arg);
@@ -232,12 +240,12 @@ void inv_put_address(struct inv_out *out, const struct sa *addr);
 
 struct inv_req {
 	enum inv_method method;
-	const char *hdrs;        /* lines with CRLF, or NULL */
-	const char *ctype;       /* NULL: application/sdp */
-	const char *body;        /* or NULL */
+	const char *hdrs;  /* lines with CRLF, or NULL */
+	const char *ctype; /* NULL: application/sdp */
+	const char *body;  /* or NULL */
 	bool has_offer, refresh;
-	uint8_t q850;            /* Reason header, 0 none */
-	const char *rack;        /* PRACK */
+	uint8_t q850;	  /* Reason header, 0 none */
+	const char *rack; /* PRACK */
 	unsigned tries;
 };
 
@@ -251,13 +259,13 @@ void inv_send_bye(struct inv *inv, struct inv_dlg *dlg, uint8_t q850);
 
 struct inv_reply {
 	uint16_t scode;
-	const char *reason;      /* NULL: by the code */
+	const char *reason; /* NULL: by the code */
 	const char *sdp;
 	const char *hdrs;
-	uint32_t rseq;           /* reliable 1xx */
+	uint32_t rseq; /* reliable 1xx */
 	bool contact, session, allow, record_route;
 	uint8_t q850;
-	uint32_t retry_after_s;  /* plus one, 0 none */
+	uint32_t retry_after_s; /* plus one, 0 none */
 };
 int inv_reply_send(struct inv *inv, struct sip_strans **st, const struct sip_msg *msg,
 		   const struct inv_reply *reply, struct mbuf **sent);
@@ -288,7 +296,8 @@ uint8_t inv_msg_q850(const struct sip_msg *msg); /* 0 none */
 bool inv_msg_rack(const struct sip_msg *msg, uint32_t *rseq, uint32_t *cseq, struct pl *method);
 const char *inv_reason_text(uint16_t scode);
 
-/* ------------------------------------------------------------------ inv_uac.c, inv_uas.c, inv_mid.c */
+/* ------------------------------------------------------------------ inv_uac.c, inv_uas.c,
+ * inv_mid.c */
 
 void inv_tx_response(int err, const struct sip_msg *msg, void *arg); /* inv.c, by method */
 void inv_on_invite_response(struct inv_tx *tx, int err, const struct sip_msg *msg);

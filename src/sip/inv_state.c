@@ -53,8 +53,8 @@ static int bye_from(struct inv *inv, const json_t *obj)
 	struct inv_dlg *dlg;
 	int err;
 
-	if (!are_lines(head) || !are_lines(from) || !*target || strpbrk(target, " \r\n") || !*rtag ||
-	    strlen(head) > INV_MAX_HEAD)
+	if (!are_lines(head) || !are_lines(from) || !*target || strpbrk(target, " \r\n") ||
+	    !*rtag || strlen(head) > INV_MAX_HEAD)
 		return -EBADMSG;
 	inv->tp = (enum sip_transp)js_int(obj, "tp", SIP_TRANSP_UDP);
 	if ((int)inv->tp < 0 || inv->tp >= SIP_TRANSPC ||

@@ -89,7 +89,8 @@ int inv_invite(struct inv **ret, struct edge *edge, const struct inv_invite_opts
 		err = invite_init(inv, opts);
 	if (!err)
 		err = inv_send_request(&tx, inv, inv->dlg,
-				       &(struct inv_req){ .method = INV_INVITE, .body = opts->sdp,
+				       &(struct inv_req){ .method = INV_INVITE,
+							  .body = opts->sdp,
 							  .hdrs = opts->hdrs,
 							  .has_offer = opts->sdp != NULL });
 	mem_deref(ctx);
@@ -118,8 +119,8 @@ static struct inv_dlg *find_dlg(struct inv *inv, const struct pl *tag)
 }
 
 /*
- * The dialog of a response, made when it is new: the first takes the place of the one without a tag,
- * others are forks (RFC 3261 section 12.1.2). NULL: no tag, too many, or no memory.
+ * The dialog of a response, made when it is new: the first takes the place of the one without a
+ * tag, others are forks (RFC 3261 section 12.1.2). NULL: no tag, too many, or no memory.
  */
 static struct inv_dlg *dlg_of_response(struct inv *inv, const struct inv_tx *tx,
 				       const struct sip_msg *msg)
@@ -144,8 +145,7 @@ static struct inv_dlg *dlg_of_response(struct inv *inv, const struct inv_tx *tx,
 	if (!inv->dlg->rtag) {
 		mem_deref(inv->dlg);
 		inv->dlg = dlg;
-	}
-	else {
+	} else {
 		list_append(&inv->forks, &dlg->le, dlg);
 	}
 	return dlg;
@@ -214,8 +214,11 @@ static void on_provisional(struct inv *inv, struct inv_tx *tx, const struct sip_
 	(void)inv_msg_sdp(&sdp, msg);
 	if (dlg && sdp.l && dlg->rel_rseq) /* a reliable 1xx carries the answer */
 		inv->offer_local = false;
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_PROGRESS, .scode = msg->scode,
-					   .reason = msg->reason, .sdp = sdp, .msg = msg,
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_PROGRESS,
+					   .scode = msg->scode,
+					   .reason = msg->reason,
+					   .sdp = sdp,
+					   .msg = msg,
 					   .branch = dlg ? dlg->branch : 0 });
 }
 
@@ -248,19 +251,22 @@ static void on_2xx(struct inv *inv, struct inv_tx *tx, const struct sip_msg *msg
 		const int err = inv_send_ack(inv, dlg, tx->cseq, NULL, msg, true);
 
 		if (err)
-			log_warn("sip.ack_failed", "ACK cannot be sent; the peer will repeat its answer",
+			log_warn("sip.ack_failed",
+				 "ACK cannot be sent; the peer will repeat its answer",
 				 kv_text("callid", inv->callid), kv_err(err));
 		inv->offer_local = false;
 		inv->state = INV_ST_ESTABLISHED;
-	}
-	else {
+	} else {
 		inv->offer_remote = sdp.l > 0;
 		inv->ack_due = true;
 		inv->state = INV_ST_OFFERED;
 	}
 	inv_session_restart(inv);
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_ANSWERED, .scode = msg->scode,
-					   .reason = msg->reason, .sdp = sdp, .msg = msg,
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_ANSWERED,
+					   .scode = msg->scode,
+					   .reason = msg->reason,
+					   .sdp = sdp,
+					   .msg = msg,
 					   .branch = dlg->branch });
 	inv_flush_offer(inv);
 }

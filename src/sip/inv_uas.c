@@ -62,8 +62,7 @@ static void repeat_handler(void *arg)
 		if (inv->cancel_tp == SIP_TRANSP_UDP)
 			(void)sip_send(inv->ctx->sip, NULL, inv->cancel_tp, &inv->cancel_dst,
 				       inv->cancel);
-	}
-	else if (inv->resp) {
+	} else if (inv->resp) {
 		(void)inv_resend(inv, inv->resp_to, inv->resp);
 	}
 	/* A reliable 1xx doubles without bound (RFC 3262 section 3), the others stop at T2. */
@@ -150,8 +149,8 @@ static int accept_init(struct inv *inv, const struct sip_msg *msg, const char *c
 	inv->lseq = rand_u16();
 	inv->rseq = msg->cseq.num;
 	inv->peer_requires_100rel = inv_msg_has_option(msg, SIP_HDR_REQUIRE, "100rel");
-	inv->peer_100rel = inv->peer_requires_100rel ||
-			   inv_msg_has_option(msg, SIP_HDR_SUPPORTED, "100rel");
+	inv->peer_100rel =
+		inv->peer_requires_100rel || inv_msg_has_option(msg, SIP_HDR_SUPPORTED, "100rel");
 	inv_note_allow(inv, msg);
 	inv_session_from_request(inv, msg);
 	return 0;
@@ -247,8 +246,12 @@ static int send_progress(struct inv *inv, uint16_t scode, const char *reason, co
 	if (reliable)
 		inv->rseq_out = inv->rseq_out ? inv->rseq_out + 1 : 1 + (rand_u32() >> 2);
 	err = inv_reply_send(inv, &inv->st, inv->msg,
-			     &(struct inv_reply){ .scode = scode, .reason = reason, .sdp = sdp,
-						  .hdrs = hdrs, .contact = true, .allow = true,
+			     &(struct inv_reply){ .scode = scode,
+						  .reason = reason,
+						  .sdp = sdp,
+						  .hdrs = hdrs,
+						  .contact = true,
+						  .allow = true,
 						  .record_route = true,
 						  .rseq = reliable ? inv->rseq_out : 0 },
 			     reliable ? &mb : NULL);
@@ -263,8 +266,7 @@ static int send_progress(struct inv *inv, uint16_t scode, const char *reason, co
 	if (inv->offer_remote) {
 		inv->offer_remote = false;
 		inv->answered_early = true;
-	}
-	else if (!inv->invite_offer && !inv->answered_early) {
+	} else if (!inv->invite_offer && !inv->answered_early) {
 		inv->offer_local = inv->prack_offer = true;
 	}
 	return inv_set_text(&inv->local_sdp, sdp, strlen(sdp));
@@ -287,8 +289,8 @@ static int send_answer(struct inv *inv, const char *sdp, const char *hdrs)
 	struct mbuf *mb = NULL;
 	int err;
 
-	/* An answer goes out once (RFC 6337 section 3.1.1). One that differs is a phone changing its
-	 * mind, or another phone; leaving it out would lose the audio. */
+	/* An answer goes out once (RFC 6337 section 3.1.1). One that differs is a phone changing
+	 * its mind, or another phone; leaving it out would lose the audio. */
 	if (sdp && inv->answered_early && inv->local_sdp && !strcmp(sdp, inv->local_sdp))
 		sdp = NULL;
 	if (sdp && inv->se_s) {
@@ -297,9 +299,14 @@ static int send_answer(struct inv *inv, const char *sdp, const char *hdrs)
 			return err;
 	}
 	err = inv_reply_send(inv, &inv->st, inv->msg,
-			     &(struct inv_reply){ .scode = 200, .reason = "OK", .sdp = sdp,
-						  .hdrs = hdrs, .contact = true, .allow = true,
-						  .record_route = true, .session = true },
+			     &(struct inv_reply){ .scode = 200,
+						  .reason = "OK",
+						  .sdp = sdp,
+						  .hdrs = hdrs,
+						  .contact = true,
+						  .allow = true,
+						  .record_route = true,
+						  .session = true },
 			     &mb);
 	if (err)
 		return err;
@@ -333,10 +340,10 @@ int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850
 		return -EINVAL;
 	if (inv->state != INV_ST_INCOMING || !inv->st)
 		return -ENOTCONN;
-	err = inv_reply_send(inv, &inv->st, inv->msg,
-			     &(struct inv_reply){ .scode = scode, .reason = reason, .q850 = q850,
-						  .hdrs = hdrs },
-			     NULL);
+	err = inv_reply_send(
+		inv, &inv->st, inv->msg,
+		&(struct inv_reply){ .scode = scode, .reason = reason, .q850 = q850, .hdrs = hdrs },
+		NULL);
 	inv_finish_text(inv, scode, reason, q850, false);
 	return err;
 }
@@ -346,19 +353,17 @@ void inv_uas_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q8
 {
 	if (inv->state == INV_ST_INCOMING) {
 		if (inv->st)
-			(void)inv_reply_send(inv, &inv->st, inv->msg,
-					     &(struct inv_reply){
-						     .scode = scode >= 300 && scode < 700 ? scode : 480,
-						     .reason = scode >= 300 && scode < 700 ? reason
-											   : NULL,
-						     .q850 = q850 },
-					     NULL);
-	}
-	else if (inv->state == INV_ST_ACCEPTED && inv->ack_wait) {
+			(void)inv_reply_send(
+				inv, &inv->st, inv->msg,
+				&(struct inv_reply){
+					.scode = scode >= 300 && scode < 700 ? scode : 480,
+					.reason = scode >= 300 && scode < 700 ? reason : NULL,
+					.q850 = q850 },
+				NULL);
+	} else if (inv->state == INV_ST_ACCEPTED && inv->ack_wait) {
 		inv->bye_after_ack = true;
 		mem_ref(inv);
-	}
-	else {
+	} else {
 		inv_send_bye(inv, inv->dlg, q850);
 	}
 }
@@ -418,8 +423,7 @@ void inv_on_prack(struct inv *inv, const struct sip_msg *msg)
 	struct pl method, sdp;
 
 	if (!inv->uas || !inv->rel_wait || !inv_msg_rack(msg, &rseq, &cseq, &method) ||
-	    rseq != inv->rseq_out || cseq != inv->msg->cseq.num ||
-	    pl_strcmp(&method, "INVITE")) {
+	    rseq != inv->rseq_out || cseq != inv->msg->cseq.num || pl_strcmp(&method, "INVITE")) {
 		inv_reply_plain(inv, msg, 481, NULL);
 		return;
 	}
@@ -433,15 +437,17 @@ void inv_on_prack(struct inv *inv, const struct sip_msg *msg)
 		inv->offer_msg = mem_ref((void *)(uintptr_t)msg);
 		inv->offer_remote = true;
 		inv_post(inv, &(struct inv_event){ .type = INV_EV_OFFER, .sdp = sdp, .msg = msg });
-	}
-	else {
+	} else {
 		inv_reply_plain(inv, msg, 200, NULL);
 	}
 	if (inv->prack_offer) {
 		inv->prack_offer = inv->offer_local = false;
 		inv->answered_early = true;
-		inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER, .scode = 200,
-						   .reason = msg->reason, .sdp = sdp, .msg = msg });
+		inv_post(inv, &(struct inv_event){ .type = INV_EV_REANSWER,
+						   .scode = 200,
+						   .reason = msg->reason,
+						   .sdp = sdp,
+						   .msg = msg });
 	}
 	flush_pending(inv);
 }

@@ -191,8 +191,9 @@ static int write_request(struct mbuf *mb, struct inv *inv, const struct inv_dlg 
 		inv_put(&out, inv_allow_text);
 		/* Without our offer a reliable 1xx would bring theirs, to be answered in the
 		 * PRACK: nobody needs that, so it is not invited. */
-		inv_put(&out, req->body || req->method == INV_UPDATE ? "\r\nSupported: 100rel, timer\r\n"
-								 : "\r\nSupported: timer\r\n");
+		inv_put(&out, req->body || req->method == INV_UPDATE
+				      ? "\r\nSupported: 100rel, timer\r\n"
+				      : "\r\nSupported: timer\r\n");
 		if (dlg->rtag)
 			put_session(&out, inv);
 		else
@@ -248,7 +249,8 @@ int inv_send_request(struct inv_tx **ret, struct inv *inv, struct inv_dlg *dlg,
 	if (err)
 		goto out;
 
-	/* Kept only when the request may have to be sent again with credentials or another timer. */
+	/* Kept only when the request may have to be sent again with credentials or another timer.
+	 */
 	if (inv->auth_user || (req->method == INV_INVITE && inv->se_s)) {
 		err = inv_set_text(&tx->body, req->body, str_len(req->body));
 		if (!err)
@@ -417,11 +419,11 @@ static void put_top_via(struct inv_out *out, const struct sip_msg *msg, const st
 	inv_put(out, "Via: ");
 	if (has_rport(msg, &rport)) {
 		inv_put_n(out, hdr->val.p, (size_t)(rport.p - hdr->val.p));
-		inv_put_n(out, rport.p + rport.l, (size_t)(hdr->val.p + hdr->val.l - rport.p - rport.l));
+		inv_put_n(out, rport.p + rport.l,
+			  (size_t)(hdr->val.p + hdr->val.l - rport.p - rport.l));
 		inv_put(out, ";rport=");
 		inv_put_number(out, sa_port(&msg->src));
-	}
-	else {
+	} else {
 		inv_put_pl(out, &hdr->val);
 	}
 	if (!sa_ntop(&msg->src, text, sizeof(text))) {
@@ -438,8 +440,8 @@ static void put_echoed(struct inv_out *out, const struct sip_msg *msg, const cha
 
 	for (struct le *le = list_head(&msg->hdrl); le; le = le->next) {
 		const struct sip_hdr *hdr = le->data;
-		const bool adds_tag = hdr->id == SIP_HDR_TO && r->scode > 100 &&
-				      !pl_isset(&msg->to.tag);
+		const bool adds_tag =
+			hdr->id == SIP_HDR_TO && r->scode > 100 && !pl_isset(&msg->to.tag);
 
 		if (hdr->id == SIP_HDR_VIA && top) {
 			top = false;
@@ -470,7 +472,8 @@ static void put_session_answer(struct inv_out *out, const struct inv *inv)
 		inv_put(out, "Require: timer\r\n");
 	inv_put(out, "Session-Expires: ");
 	inv_put_number(out, inv->se_s);
-	inv_put(out, inv->refresher == INV_REFRESH_PEER ? ";refresher=uac\r\n" : ";refresher=uas\r\n");
+	inv_put(out,
+		inv->refresher == INV_REFRESH_PEER ? ";refresher=uac\r\n" : ";refresher=uas\r\n");
 }
 
 int inv_reply_send(struct inv *inv, struct sip_strans **st, const struct sip_msg *msg,

@@ -13,9 +13,9 @@ static const struct static_type {
 	uint32_t clock_hz;
 	const char *name;
 } static_types[] = {
-	{ 0, 1, 8000, "PCMU" },   { 3, 1, 8000, "GSM" },    { 4, 1, 8000, "G723" },
-	{ 5, 1, 8000, "DVI4" },   { 6, 1, 16000, "DVI4" },  { 7, 1, 8000, "LPC" },
-	{ 8, 1, 8000, "PCMA" },   { 9, 1, 8000, "G722" },   { 10, 2, 44100, "L16" },
+	{ 0, 1, 8000, "PCMU" },	  { 3, 1, 8000, "GSM" },    { 4, 1, 8000, "G723" },
+	{ 5, 1, 8000, "DVI4" },	  { 6, 1, 16000, "DVI4" },  { 7, 1, 8000, "LPC" },
+	{ 8, 1, 8000, "PCMA" },	  { 9, 1, 8000, "G722" },   { 10, 2, 44100, "L16" },
 	{ 11, 1, 44100, "L16" },  { 12, 1, 8000, "QCELP" }, { 13, 1, 8000, "CN" },
 	{ 14, 1, 90000, "MPA" },  { 15, 1, 8000, "G728" },  { 16, 1, 11025, "DVI4" },
 	{ 17, 1, 22050, "DVI4" }, { 18, 1, 8000, "G729" },  { 25, 1, 90000, "CelB" },
@@ -28,26 +28,51 @@ static const struct codec_name {
 	uint8_t codec; /* enum snap_codec */
 	const char *name;
 } codec_names[] = {
-	{ SNAP_PCMA, "PCMA" },         { SNAP_PCMU, "PCMU" },       { SNAP_G722, "G722" },
-	{ SNAP_G726, "G726-32" },      { SNAP_G726, "G726-16" },    { SNAP_G726, "G726-24" },
-	{ SNAP_G726, "G726-40" },      { SNAP_G726, "AAL2-G726-32" }, { SNAP_G729, "G729" },
-	{ SNAP_G729, "G729A" },        { SNAP_GSM, "GSM" },         { SNAP_OPUS, "opus" },
-	{ SNAP_H261, "H261" },         { SNAP_H263, "H263" },       { SNAP_H263P, "H263-1998" },
-	{ SNAP_H263P, "H263-2000" },   { SNAP_H264, "H264" },       { SNAP_VP8, "VP8" },
+	{ SNAP_PCMA, "PCMA" },	     { SNAP_PCMU, "PCMU" },	    { SNAP_G722, "G722" },
+	{ SNAP_G726, "G726-32" },    { SNAP_G726, "G726-16" },	    { SNAP_G726, "G726-24" },
+	{ SNAP_G726, "G726-40" },    { SNAP_G726, "AAL2-G726-32" }, { SNAP_G729, "G729" },
+	{ SNAP_G729, "G729A" },	     { SNAP_GSM, "GSM" },	    { SNAP_OPUS, "opus" },
+	{ SNAP_H261, "H261" },	     { SNAP_H263, "H263" },	    { SNAP_H263P, "H263-1998" },
+	{ SNAP_H263P, "H263-2000" }, { SNAP_H264, "H264" },	    { SNAP_VP8, "VP8" },
 };
 
 /* Formats that accompany a codec and are none. */
 static const char *const companions[] = { "telephone-event", "CN", "red" };
 
 /*
- * Attributes of one hop: they name addresses, keys or sources of the other side and mean nothing, or
- * too much, to a third party. A trailing * matches the rest.
+ * Attributes of one hop: they name addresses, keys or sources of the other side and mean nothing,
+ * or too much, to a third party. A trailing * matches the rest.
  */
 static const char *const hop_attrs[] = {
-	"candidate", "end-of-candidates", "remote-candidates", "ice-*", "crypto", "crypto-*",
-	"fingerprint", "setup", "tls-id", "dtls-*", "key-mgmt", "zrtp-*", "ssrc", "ssrc-*", "msid",
-	"msid-*", "mid", "bundle-only", "group", "alt", "source-filter", "X-nat", "nortpproxy",
-	"rtcp-mux-only", "connection", "3ge2ae", "encryption", "identity", "sendrtcp",
+	"candidate",
+	"end-of-candidates",
+	"remote-candidates",
+	"ice-*",
+	"crypto",
+	"crypto-*",
+	"fingerprint",
+	"setup",
+	"tls-id",
+	"dtls-*",
+	"key-mgmt",
+	"zrtp-*",
+	"ssrc",
+	"ssrc-*",
+	"msid",
+	"msid-*",
+	"mid",
+	"bundle-only",
+	"group",
+	"alt",
+	"source-filter",
+	"X-nat",
+	"nortpproxy",
+	"rtcp-mux-only",
+	"connection",
+	"3ge2ae",
+	"encryption",
+	"identity",
+	"sendrtcp",
 };
 
 static const struct dir_name {
@@ -61,7 +86,9 @@ static const struct dir_name {
 };
 
 static const char *const kind_names[] = {
-	[SDESC_AUDIO] = "audio", [SDESC_VIDEO] = "video", [SDESC_IMAGE] = "image",
+	[SDESC_AUDIO] = "audio",
+	[SDESC_VIDEO] = "video",
+	[SDESC_IMAGE] = "image",
 };
 
 /* One allocation: this, the media lines, their formats and attributes, the text. */
@@ -77,7 +104,7 @@ struct counts {
 /* What the parser is at. Lines are cut in place in the copy of the text. */
 struct parser {
 	struct sdesc *desc;
-	struct sdesc_media *media;  /* NULL: session level */
+	struct sdesc_media *media;    /* NULL: session level */
 	struct sdesc_format *formats; /* next free */
 	struct sdesc_attr *attrs;
 	struct sa session_addr;
@@ -184,8 +211,7 @@ static int count_lines(struct counts *ret, const char *text, size_t len)
 				return -EMSGSIZE;
 			ret->formats += formats;
 			attrs = 0;
-		}
-		else if (text[pos] == 'a') {
+		} else if (text[pos] == 'a') {
 			/* rtpmap and fmtp have a home of their own, so there may be as many more */
 			if (++attrs > SDESC_MAX_ATTRS + 2 * SDESC_MAX_FORMATS)
 				return -EMSGSIZE;
@@ -284,8 +310,7 @@ static int line_connection(struct parser *p, char *value)
 		p->media->rtp = sa;
 		p->has_media_addr[i] = true;
 		p->zero_addr[i] = zero;
-	}
-	else {
+	} else {
 		p->session_addr = sa;
 		p->has_session_addr = true;
 		p->zero_session_addr = zero;
@@ -344,8 +369,7 @@ static int add_format(struct parser *p, const char *id)
 			fmt->clock_hz = static_types[i].clock_hz;
 			fmt->channels = static_types[i].channels;
 		}
-	}
-	else {
+	} else {
 		fmt->pt = -1;
 		str_ncpy(fmt->name, id, sizeof(fmt->name));
 	}
@@ -493,8 +517,8 @@ static const struct attr_rule {
 	const char *name;
 	int (*h)(struct parser *p, char *value);
 } attr_rules[] = {
-	{ "rtpmap", attr_rtpmap }, { "fmtp", attr_fmtp },         { "ptime", attr_ptime },
-	{ "rtcp", attr_rtcp },     { "rtcp-mux", attr_rtcp_mux }, { "group", attr_group },
+	{ "rtpmap", attr_rtpmap }, { "fmtp", attr_fmtp },	  { "ptime", attr_ptime },
+	{ "rtcp", attr_rtcp },	   { "rtcp-mux", attr_rtcp_mux }, { "group", attr_group },
 };
 
 static char no_value[] = "";
@@ -519,8 +543,7 @@ static int line_attribute(struct parser *p, char *value)
 		if (p->media) {
 			p->media->dir = dir_names[i].dir;
 			p->has_dir[media_index(p)] = true;
-		}
-		else {
+		} else {
 			p->session_dir = dir_names[i].dir;
 		}
 		return 0;
@@ -542,8 +565,8 @@ static const struct line_rule {
 	char type;
 	int (*h)(struct parser *p, char *value);
 } line_rules[] = {
-	{ 'v', line_version }, { 'o', line_origin },    { 'c', line_connection },
-	{ 'b', line_bandwidth }, { 'm', line_media },   { 'a', line_attribute },
+	{ 'v', line_version },	 { 'o', line_origin }, { 'c', line_connection },
+	{ 'b', line_bandwidth }, { 'm', line_media },  { 'a', line_attribute },
 };
 
 static int parse_line(struct parser *p, char *line)
@@ -647,8 +670,8 @@ int sdesc_parse(struct sdesc **ret, const char *text, size_t len)
 
 out:
 	if (err) {
-		log_debug("sip.sdp_refused", "session description refused",
-			  kv_int("offset", pos), kv_err(err));
+		log_debug("sip.sdp_refused", "session description refused", kv_int("offset", pos),
+			  kv_err(err));
 		mem_deref(block);
 		return err;
 	}
@@ -788,7 +811,25 @@ static void put_format(struct printer *out, const struct sdesc_media *media,
 	}
 }
 
-static void put_media(struct printer *out, const struct sdesc_media *media, uint16_t port)
+/* RFC 3605, for direct media: where RTCP goes when that is not the next port. */
+static void put_rtcp(struct printer *out, const struct sdesc_media *media)
+{
+	const bool same_host = sa_cmp(&media->rtp, &media->rtcp, SA_ADDR);
+
+	if (media->rtcp_mux || (same_host && sa_port(&media->rtcp) == media->port + 1))
+		return;
+	put(out, "a=rtcp:");
+	put_number(out, sa_port(&media->rtcp));
+	if (!same_host) {
+		put(out, " ");
+		put_address(out, &media->rtcp);
+		return;
+	}
+	put(out, "\r\n");
+}
+
+static void put_media(struct printer *out, const struct sdesc_media *media, uint16_t port,
+		      bool keep_address)
 {
 	put(out, "m=");
 	put(out, media->kind_text);
@@ -806,6 +847,10 @@ static void put_media(struct printer *out, const struct sdesc_media *media, uint
 	if (!port)
 		return;
 
+	if (keep_address) {
+		put(out, "c=");
+		put_address(out, &media->rtp);
+	}
 	if (media->bandwidth_as) {
 		put(out, "b=AS:");
 		put_number(out, media->bandwidth_as);
@@ -818,6 +863,8 @@ static void put_media(struct printer *out, const struct sdesc_media *media, uint
 		put_number(out, media->ptime_ms);
 		put(out, "\r\n");
 	}
+	if (keep_address && is_rtp(media->proto))
+		put_rtcp(out, media);
 	if (media->rtcp_mux)
 		put(out, "a=rtcp-mux\r\n");
 	for (size_t i = 0; i < media->n_attrs; i++) {
@@ -855,8 +902,14 @@ int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct s
 	put(&out, "s=-\r\nc=");
 	put_address(&out, o->addr);
 	put(&out, "t=0 0\r\n");
-	for (size_t i = 0; i < desc->n_media; i++)
-		put_media(&out, &desc->media[i], desc->media[i].port ? o->ports[i] : 0);
+	for (size_t i = 0; i < desc->n_media; i++) {
+		const struct sdesc_media *media = &desc->media[i];
+		uint16_t port = media->port;
+
+		if (port && !o->keep_addresses)
+			port = o->ports[i];
+		put_media(&out, media, port, o->keep_addresses);
+	}
 
 	if (out.len >= size || out.len > SDESC_MAX_BYTES)
 		return -EMSGSIZE;

@@ -14,9 +14,9 @@ struct ph { /* the peer */
 	struct fix *fix;
 	struct inv *inv;
 	bool tcp;
-	int conn;               /* TCP connection to us, or -1 */
-	struct list rx;         /* struct got, oldest first */
-	char log[8192];         /* what inv said, an event a line */
+	int conn;	/* TCP connection to us, or -1 */
+	struct list rx; /* struct got, oldest first */
+	char log[8192]; /* what inv said, an event a line */
 	char from_tag[64], to_tag[64], callid[128], branch[32];
 	unsigned cseq;
 	unsigned accept_errors;
@@ -41,8 +41,8 @@ static void got_destructor(void *arg)
 
 static const char *const ph_names[] = {
 	[INV_EV_PROGRESS] = "PROGRESS", [INV_EV_ANSWERED] = "ANSWERED", [INV_EV_OFFER] = "OFFER",
-	[INV_EV_REANSWER] = "REANSWER", [INV_EV_ACK] = "ACK",           [INV_EV_INFO] = "INFO",
-	[INV_EV_REFER] = "REFER",       [INV_EV_ENDED] = "ENDED",
+	[INV_EV_REANSWER] = "REANSWER", [INV_EV_ACK] = "ACK",		[INV_EV_INFO] = "INFO",
+	[INV_EV_REFER] = "REFER",	[INV_EV_ENDED] = "ENDED",
 };
 
 static void ph_event(const struct inv_event *ev, void *arg)
@@ -54,7 +54,8 @@ static void ph_event(const struct inv_event *ev, void *arg)
 	if (ev->scode)
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " %u", ev->scode);
 	if (ev->branch)
-		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " #%u", ev->branch);
+		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " #%u",
+					 ev->branch);
 	if (ev->type == INV_EV_ENDED)
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " q%u%s", ev->q850,
 					 ev->by_peer ? " peer" : "");
@@ -63,7 +64,8 @@ static void ph_event(const struct inv_event *ev, void *arg)
 					 (int)ev->sdp.l, ev->sdp.p);
 	if (ev->body.l)
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " {%.*s %.*s}",
-					 (int)ev->ctype.l, ev->ctype.p, (int)ev->body.l, ev->body.p);
+					 (int)ev->ctype.l, ev->ctype.p, (int)ev->body.l,
+					 ev->body.p);
 	snprintf(ph->log + used, sizeof(ph->log) - used, "\n");
 	if (ev->type == INV_EV_ENDED)
 		ph->inv = mem_deref(ph->inv);
@@ -238,9 +240,9 @@ static void ph_request(struct ph *ph, const char *method, unsigned cseq, const c
 		method, ph->fix->port, ph->tcp ? "TCP" : "UDP", ph->fix->fd_port,
 		branch ? branch : auto_branch, ph->from_tag, ph->to_tag[0] ? ";tag=" : "",
 		ph->to_tag, ph->callid, cseq, method,
-		extra && strstr(extra, "Contact:") ? "" :
-		ph->tcp ? "Contact: <sip:peer@192.168.250.1:5060;transport=tcp>\r\n" :
-			  "Contact: <sip:peer@192.168.250.1:5060>\r\n",
+		extra && strstr(extra, "Contact:") ? ""
+		: ph->tcp ? "Contact: <sip:peer@192.168.250.1:5060;transport=tcp>\r\n"
+			  : "Contact: <sip:peer@192.168.250.1:5060>\r\n",
 		extra ? extra : "", body ? "Content-Type: application/sdp\r\n" : "",
 		body ? strlen(body) : 0, body ? body : "");
 }
@@ -286,11 +288,12 @@ static void ph_reply(struct ph *ph, const char *request, unsigned scode, const c
 		}
 		p = eol + 2;
 	}
-	snprintf(contact, sizeof(contact), "Contact: <sip:peer@127.0.0.1:%u>\r\n", ph->fix->fd_port);
+	snprintf(contact, sizeof(contact), "Contact: <sip:peer@127.0.0.1:%u>\r\n",
+		 ph->fix->fd_port);
 	ph_send(ph, "%s%s%s%sContent-Length: %zu\r\n\r\n%s", buf,
-		extra && strstr(extra, "Contact:") ? "" : contact,
-		extra ? extra : "", body ? "Content-Type: application/sdp\r\n" : "",
-		body ? strlen(body) : 0, body ? body : "");
+		extra && strstr(extra, "Contact:") ? "" : contact, extra ? extra : "",
+		body ? "Content-Type: application/sdp\r\n" : "", body ? strlen(body) : 0,
+		body ? body : "");
 }
 
 /* A request of the peer inside the dialog that our INVITE (its text) made. */
@@ -298,7 +301,8 @@ UNUSED static void ph_request_in(struct ph *ph, const char *invite, const char *
 				 const char *method, unsigned cseq, const char *extra,
 				 const char *body)
 {
-	const char *from = strstr(invite, "\r\nFrom: ") + 8, *callid = strstr(invite, "Call-ID: ") + 9;
+	const char *from = strstr(invite, "\r\nFrom: ") + 8,
+		   *callid = strstr(invite, "Call-ID: ") + 9;
 
 	ph_send(ph,
 		"%s sip:us@127.0.0.1:%u SIP/2.0\r\n"

@@ -177,9 +177,11 @@ static void what_the_rfc_settles_is_refused(void **state)
 	snprintf(ph->callid, sizeof(ph->callid), "other");
 	ph->to_tag[0] = '\0';
 	ph_send(ph,
-		"INVITE sip:us@127.0.0.1:%u SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bKq\r\n"
+		"INVITE sip:us@127.0.0.1:%u SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:%u;branch=z9hG4bKq\r\n"
 		"From: <sip:p@t>;tag=1\r\nTo: <sip:u@t>\r\nCall-ID: q\r\nCSeq: 1 INVITE\r\n"
-		"Contact: <sip:p@127.0.0.1:%u>\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi",
+		"Contact: <sip:p@127.0.0.1:%u>\r\nContent-Type: text/plain\r\nContent-Length: "
+		"2\r\n\r\nhi",
 		ph->fix->port, ph->fix->fd_port, ph->fix->fd_port);
 	got = ph_next(ph, "415 INVITE");
 	assert_non_null(got);
@@ -192,11 +194,13 @@ static void what_the_rfc_settles_is_refused(void **state)
 static void multipart_offer_is_found(void **state)
 {
 	struct ph *ph = *state;
-	static const char body[] = "preamble\r\n--b1\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n"
-				   "--b1\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b1--\r\n";
+	static const char body[] =
+		"preamble\r\n--b1\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n"
+		"--b1\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b1--\r\n";
 
 	ph_send(ph,
-		"INVITE sip:us@127.0.0.1:%u SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bKq\r\n"
+		"INVITE sip:us@127.0.0.1:%u SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:%u;branch=z9hG4bKq\r\n"
 		"From: <sip:p@t>;tag=1\r\nTo: <sip:u@t>\r\nCall-ID: q\r\nCSeq: 1 INVITE\r\n"
 		"Contact: <sip:p@127.0.0.1:%u>\r\n"
 		"Content-Type: multipart/mixed;boundary=b1\r\nContent-Length: %zu\r\n\r\n%s",
@@ -311,7 +315,8 @@ static void cancel_waits_for_a_provisional(void **state)
 	assert_int_equal(ph_count(ph, "CANCEL"), 0);
 	ph_reply(ph, invite, 180, "t1", NULL, NULL);
 	str_ncpy(cancel, ph_next(ph, "CANCEL")->text, sizeof(cancel));
-	assert_non_null(strstr(cancel, "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"));
+	assert_non_null(
+		strstr(cancel, "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"));
 	/* Same branch as the INVITE, no tag in To (section 9.1). */
 	assert_non_null(strstr(cancel, "To: <sip:peer@test>\r\n"));
 	const char *via = strstr(invite, "Via:");
@@ -377,8 +382,9 @@ static void forks_are_told_apart_and_late_answers_ended(void **state)
 	ph_reply(ph, invite, 200, "t2", NULL, "answer2");
 	got = ph_next(ph, "ACK");
 	assert_non_null(strstr(got->text, ";tag=t2\r\n"));
-	assert_string_equal(ph_log(ph), "PROGRESS 180 #1\nPROGRESS 183 #2 [early2]\nPROGRESS 180 #1\n"
-					"ANSWERED 200 #2 [answer2]\n");
+	assert_string_equal(ph_log(ph),
+			    "PROGRESS 180 #1\nPROGRESS 183 #2 [early2]\nPROGRESS 180 #1\n"
+			    "ANSWERED 200 #2 [answer2]\n");
 	/* The other phone was answered as well: ACK and BYE to it, our call goes on. */
 	ph_reply(ph, invite, 200, "t1", NULL, "answer1");
 	got = ph_next(ph, "ACK");
@@ -427,14 +433,16 @@ static void challenges_are_answered(void **state)
 	static char invite[8192];
 	struct got *got;
 
-	assert_int_equal(call_peer(ph, "offer",
-				   &(struct inv_invite_opts){ .auth_user = "us",
-							      .auth_password = "pw" }),
-			 0);
+	assert_int_equal(
+		call_peer(ph, "offer",
+			  &(struct inv_invite_opts){ .auth_user = "us", .auth_password = "pw" }),
+		0);
 	str_ncpy(invite, ph_next(ph, "INVITE")->text, sizeof(invite));
 	ph_reply(ph, invite, 407, "t0",
-		 "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=MD5\r\n"
-		 "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256\r\n",
+		 "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", "
+		 "algorithm=MD5\r\n"
+		 "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", "
+		 "algorithm=SHA-256\r\n",
 		 NULL);
 	got = ph_next(ph, "INVITE");
 	assert_non_null(got);
@@ -451,10 +459,12 @@ static void challenges_are_answered(void **state)
 	/* A BYE that is challenged anew is sent again, though the owner has left. */
 	inv_end(ph->inv, 200, NULL, 16);
 	str_ncpy(invite, ph_next(ph, "BYE")->text, sizeof(invite));
-	ph_reply(ph, invite, 401, "t1", "WWW-Authenticate: Digest realm=\"w\", nonce=\"m\"\r\n", NULL);
+	ph_reply(ph, invite, 401, "t1", "WWW-Authenticate: Digest realm=\"w\", nonce=\"m\"\r\n",
+		 NULL);
 	got = ph_next(ph, "BYE");
 	assert_non_null(got);
-	assert_non_null(strstr(got->text, "\r\nAuthorization: Digest username=\"us\", realm=\"w\""));
+	assert_non_null(
+		strstr(got->text, "\r\nAuthorization: Digest username=\"us\", realm=\"w\""));
 	ph_reply(ph, got->text, 200, NULL, NULL, NULL);
 	assert_int_equal(inv_count(ph->fix->edge), 0);
 }
@@ -464,14 +474,14 @@ static void wrong_credentials_end_the_call(void **state)
 	struct ph *ph = *state;
 	static char invite[8192];
 
-	assert_int_equal(call_peer(ph, "offer",
-				   &(struct inv_invite_opts){ .auth_user = "us",
-							      .auth_password = "bad" }),
-			 0);
+	assert_int_equal(
+		call_peer(ph, "offer",
+			  &(struct inv_invite_opts){ .auth_user = "us", .auth_password = "bad" }),
+		0);
 	for (int i = 0; i < 2; i++) {
 		str_ncpy(invite, ph_next(ph, "INVITE")->text, sizeof(invite));
-		ph_reply(ph, invite, 401, "t0", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n",
-			 NULL);
+		ph_reply(ph, invite, 401, "t0",
+			 "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n", NULL);
 	}
 	assert_string_equal(ph_log(ph), "ENDED 401 q21 peer\n");
 }

@@ -5,9 +5,13 @@
 
 static int call_peer(struct ph *ph, const char *sdp, uint32_t se_s)
 {
-	struct inv_invite_opts o = { .ruri = "sip:peer@test", .from_uri = "sip:us@test",
-				     .contact_user = "us", .tp = SIP_TRANSP_UDP, .sdp = sdp,
-				     .session_expires_s = se_s, .min_se_s = se_s ? 90 : 0 };
+	struct inv_invite_opts o = { .ruri = "sip:peer@test",
+				     .from_uri = "sip:us@test",
+				     .contact_user = "us",
+				     .tp = SIP_TRANSP_UDP,
+				     .sdp = sdp,
+				     .session_expires_s = se_s,
+				     .min_se_s = se_s ? 90 : 0 };
 	struct sa dst;
 
 	sa_set_str(&dst, "127.0.0.1", ph->fix->fd_port);
@@ -55,7 +59,8 @@ static void reliable_progress_is_repeated_until_prack(void **state)
 
 	ph_invite(ph, "Supported: 100rel\r\n", "offer");
 	assert_int_equal(inv_progress(ph->inv, 180, NULL, NULL, NULL), 0);
-	assert_int_equal(rseq_of(ph_next(ph, "180 INVITE")), 0); /* supported, no SDP: not reliable */
+	assert_int_equal(rseq_of(ph_next(ph, "180 INVITE")),
+			 0); /* supported, no SDP: not reliable */
 	assert_int_equal(inv_progress(ph->inv, 183, NULL, "answer", NULL), 0);
 	struct got *got = ph_next(ph, "183 INVITE");
 
@@ -167,7 +172,8 @@ static void reliable_progress_is_acknowledged_once_and_in_order(void **state)
 	got = ph_next(ph, "PRACK");
 	assert_non_null(strstr(got->text, ";tag=t2\r\n"));
 	ph_reply(ph, got->text, 200, NULL, NULL, NULL);
-	assert_string_equal(ph_log(ph), "PROGRESS 180 #1\nPROGRESS 183 #1 [early]\nPROGRESS 180 #2\n");
+	assert_string_equal(ph_log(ph),
+			    "PROGRESS 180 #1\nPROGRESS 183 #1 [early]\nPROGRESS 180 #2\n");
 	ph_reply(ph, invite, 200, "t1", NULL, NULL);
 	ph_expect(ph, "ACK");
 	assert_string_equal(ph_log(ph), "ANSWERED 200 #1\n");
@@ -182,7 +188,8 @@ static void peer_holds_by_reinvite(void **state)
 	char contact[64];
 
 	be_called(ph, NULL);
-	snprintf(contact, sizeof(contact), "Contact: <sip:moved@127.0.0.1:%u>\r\n", ph->fix->fd_port);
+	snprintf(contact, sizeof(contact), "Contact: <sip:moved@127.0.0.1:%u>\r\n",
+		 ph->fix->fd_port);
 	ph_request(ph, "INVITE", 2, NULL, contact, "hold");
 	ph_expect(ph, "100 INVITE");
 	assert_string_equal(ph_log(ph), "OFFER [hold]\n");
@@ -401,7 +408,8 @@ static void we_refresh_by_update(void **state)
 	struct ph *ph = *state;
 	struct got *got;
 
-	ph_invite(ph, "Supported: timer\r\nSession-Expires: 100\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n",
+	ph_invite(ph,
+		  "Supported: timer\r\nSession-Expires: 100\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n",
 		  "offer");
 	assert_int_equal(inv_answer(ph->inv, "answer", NULL), 0);
 	got = ph_next(ph, "200 INVITE");
@@ -506,9 +514,9 @@ static void exported_dialog_can_be_ended_by_another_process(void **state)
 
 	assert_int_equal(inv_bye_exported(ph->fix->edge, "{}"), -EBADMSG);
 	assert_int_equal(inv_bye_exported(ph->fix->edge, "nonsense"), -EINVAL);
-	assert_int_equal(inv_bye_exported(ph->fix->edge,
-					  "{\"v\":1,\"head\":\"X: a\\r\\n\\r\\nb\\r\\n\"}"),
-			 -EBADMSG);
+	assert_int_equal(
+		inv_bye_exported(ph->fix->edge, "{\"v\":1,\"head\":\"X: a\\r\\n\\r\\nb\\r\\n\"}"),
+		-EBADMSG);
 }
 
 #define UDP(name) cmocka_unit_test_setup_teardown(name, ph_setup_udp, ph_teardown)

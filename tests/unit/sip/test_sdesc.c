@@ -49,7 +49,8 @@ static const char *printed(const struct sdesc *desc, uint16_t port)
 		ports[i] = (uint16_t)(port ? port + 2 * i : 0);
 	sa_set_str(&addr, "203.0.113.1", 0);
 	assert_true(sdesc_print(desc, buf, sizeof(buf),
-				&(struct sdesc_print_opts){ .addr = &addr, .origin_id = 7,
+				&(struct sdesc_print_opts){ .addr = &addr,
+							    .origin_id = 7,
 							    .origin_version = 9,
 							    .ports = ports }) > 0);
 	return buf;
@@ -187,7 +188,8 @@ static void feedback_of_a_removed_format_goes_with_it(void **state)
 				    "a=rtpmap:97 H264/90000\na=rtcp-fb:96 nack\n"
 				    "a=rtcp-fb:97 nack\n");
 
-	assert_int_equal(sdesc_filter(desc, NULL, &video), 0); /* audio lines count, there is none */
+	assert_int_equal(sdesc_filter(desc, NULL, &video),
+			 0); /* audio lines count, there is none */
 	assert_null(strstr(printed(desc, 4000), "96"));
 	assert_non_null(strstr(printed(desc, 4000), "a=rtcp-fb:97 nack\r\n"));
 	mem_deref(desc);
@@ -261,8 +263,12 @@ static void phones_sloppiness_is_forgiven(void **state)
 static void bad_descriptions_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "\r\n\r\n", "hello", "v=1\r\n", "o=- 1 1 IN IP4 10.0.0.1\r\n",
-		"v=0\nm=audio 5000 RTP/AVP 0\n",                      /* no address */
+		"",
+		"\r\n\r\n",
+		"hello",
+		"v=1\r\n",
+		"o=- 1 1 IN IP4 10.0.0.1\r\n",
+		"v=0\nm=audio 5000 RTP/AVP 0\n", /* no address */
 		"v=0\nc=IN IP4 phone.example.com\nm=audio 5000 RTP/AVP 0\n",
 		"v=0\nc=IN IP4 224.2.1.1/127\nm=audio 5000 RTP/AVP 0\n",
 		"v=0\nc=IN IP6 ff15::101\nm=audio 5000 RTP/AVP 0\n",
@@ -275,7 +281,9 @@ static void bad_descriptions_are_refused(void **state)
 		"v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 96\na=rtpmap:96 opus\n",
 		"v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 96\na=rtpmap:96 opus/0\n",
 		"v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 0\na=rtcp:70000\n",
-		"v=0\no=- 1 1\n", "v=0\n=x\n", "v=0\nsession\n",
+		"v=0\no=- 1 1\n",
+		"v=0\n=x\n",
+		"v=0\nsession\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -308,7 +316,8 @@ static void limits_have_their_own_error(void **state)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, " %d", 40 + i);
 	assert_int_equal(sdesc_parse(&desc, text, n), -EMSGSIZE);
 
-	n = (size_t)snprintf(text, sizeof(text), "v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 0\n");
+	n = (size_t)snprintf(text, sizeof(text),
+			     "v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 0\n");
 	for (int i = 0; i <= SDESC_MAX_ATTRS; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "a=x%d\n", i);
 	assert_int_equal(sdesc_parse(&desc, text, n), -EMSGSIZE);
@@ -337,7 +346,8 @@ static void small_buffer_is_an_error(void **state)
 	mem_deref(desc);
 }
 
-/* Truncation at every byte and a flipped byte at every place: an error or a description, never more. */
+/* Truncation at every byte and a flipped byte at every place: an error or a description, never
+ * more. */
 static void damaged_text_never_breaks_the_parser(void **state)
 {
 	const size_t len = strlen(phone_offer);
@@ -360,6 +370,31 @@ static void damaged_text_never_breaks_the_parser(void **state)
 	}
 }
 
+static void direct_media_keeps_the_peers_addresses(void **state)
+{
+	struct sdesc *desc =
+		parsed("v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 0\n"
+		       "m=audio 5004 RTP/AVP 0\nc=IN IP4 10.0.0.2\nb=AS:64\na=rtcp:7001\n"
+		       "m=video 0 RTP/AVP 34\n");
+	struct sa addr;
+	char buf[1024];
+
+	sa_set_str(&addr, "203.0.113.1", 0);
+	assert_true(sdesc_print(desc, buf, sizeof(buf),
+				&(struct sdesc_print_opts){ .addr = &addr,
+							    .origin_id = 7,
+							    .origin_version = 9,
+							    .keep_addresses = true }) > 0);
+	assert_string_equal(buf, "v=0\r\no=- 7 9 IN IP4 203.0.113.1\r\ns=-\r\n"
+				 "c=IN IP4 203.0.113.1\r\nt=0 0\r\n"
+				 "m=audio 5000 RTP/AVP 0\r\nc=IN IP4 10.0.0.1\r\n"
+				 "a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+				 "m=audio 5004 RTP/AVP 0\r\nc=IN IP4 10.0.0.2\r\nb=AS:64\r\n"
+				 "a=rtpmap:0 PCMU/8000\r\na=rtcp:7001\r\na=sendrecv\r\n"
+				 "m=video 0 RTP/AVP 34\r\n");
+	mem_deref(desc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +410,7 @@ int main(void)
 		cmocka_unit_test(phones_sloppiness_is_forgiven),
 		cmocka_unit_test(bad_descriptions_are_refused),
 		cmocka_unit_test(limits_have_their_own_error),
+		cmocka_unit_test(direct_media_keeps_the_peers_addresses),
 		cmocka_unit_test(small_buffer_is_an_error),
 		cmocka_unit_test(damaged_text_never_breaks_the_parser),
 	};
