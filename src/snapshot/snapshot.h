@@ -15,9 +15,19 @@ struct db;
 struct arena;
 
 enum snap_codec { /* bit numbers of masks; order of preference is the array's */
-	SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_G726, SNAP_G729, SNAP_GSM, SNAP_OPUS,
-	SNAP_H261, SNAP_H263, SNAP_H263P, SNAP_H264, SNAP_VP8,
-	SNAP_CODECS
+		  SNAP_PCMA,
+		  SNAP_PCMU,
+		  SNAP_G722,
+		  SNAP_G726,
+		  SNAP_G729,
+		  SNAP_GSM,
+		  SNAP_OPUS,
+		  SNAP_H261,
+		  SNAP_H263,
+		  SNAP_H263P,
+		  SNAP_H264,
+		  SNAP_VP8,
+		  SNAP_CODECS
 };
 
 enum snap_transport { SNAP_UDP, SNAP_TCP, SNAP_TLS, SNAP_WS, SNAP_WSS, SNAP_TRANSPORTS };
@@ -39,17 +49,19 @@ struct snap_extension;
 
 struct snap_account { /* BASE-43..51, resolved */
 	int64_t id;
-	const char *username;      /* as stored: with the tenant's prefix */
-	uint8_t ha1_md5[16];       /* binary; H(user:realm:password) */
+	const char *username; /* as stored: with the tenant's prefix */
+	uint8_t ha1_md5[16];  /* binary; H(user:realm:password) */
 	uint8_t ha1_sha256[32];
 	bool enabled, registration_check, nat, direct_media;
-	uint8_t max_contacts;      /* D-078 */
-	uint8_t srtp;              /* enum snap_srtp */
-	uint8_t transports;        /* bit mask 1 << enum snap_transport */
+	bool webrtc;	      /* transport type WebRTC: DTLS-SRTP (D-080) */
+	uint8_t max_contacts; /* D-078 */
+	uint8_t srtp;	      /* enum snap_srtp */
+	uint8_t transports;   /* bit mask 1 << enum snap_transport */
 	const struct snap_net *acl_source, *acl_contact;
 	uint16_t n_acl_source, n_acl_contact;
-	struct snap_codecs audio, video; /* never empty: system defaults filled in (D-081) */
-	const char *outbound_proxy; /* SIP URI or NULL */
+	struct snap_codecs audio, video; /* system defaults filled in (D-081); audio is never empty,
+					  * video is when video is off on the node */
+	const char *outbound_proxy;	 /* SIP URI or NULL; the system's unless overridden */
 	const struct snap_extension *extension; /* NULL: not linked */
 	const struct snap_tenant *tenant;
 };
@@ -60,7 +72,7 @@ struct snap_extension { /* BASE-33..42, resolved */
 	const char *mobile_number;
 	bool enabled, simulate_ringing;
 	uint16_t max_concurrent_calls, busy_level;
-	uint16_t no_answer_s[3];   /* by origin: internal, external, transfer (D-071) */
+	uint16_t no_answer_s[3]; /* by origin: internal, external, transfer (D-071) */
 	const struct snap_account *const *accounts; /* linked, enabled or not */
 	uint16_t n_accounts;
 	const struct snap_tenant *tenant;
@@ -69,32 +81,38 @@ struct snap_extension { /* BASE-33..42, resolved */
 struct snap_tenant {
 	int64_t id, revision;
 	const char *domain, *name, *uuid;
-	struct arena *arena;  /* everything hangs here */
-	unsigned refs;        /* call thread only; snap_tenant_ref/unref */
+	struct arena *arena; /* everything hangs here */
+	unsigned refs;	     /* call thread only; 1 when loaded, snap_swap() takes that one over */
 	uint32_t n_accounts, n_extensions;
-	const struct snap_account *accounts;     /* by id */
+	const struct snap_account *accounts;	 /* by id */
 	const struct snap_extension *extensions; /* by number */
-	struct snap_index *by_username, *by_number;
+	struct snap_index *by_number;
 };
 
-struct snap_sip { /* sip_settings of the node (PLT-36..44, D-082) */
-	const char *realm;       /* "aoide" */
+struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
+	const char *realm; /* "aoide" */
 	const char *user_agent;
 	bool transport_enabled[SNAP_TRANSPORTS];
 	enum snap_invite_auth invite_auth;
 	bool drop_unknown;
-	uint16_t min_expires_s, max_expires_s; /* 60, 3600 */
-	uint16_t session_expires_s, min_se_s;  /* 1800, 90; 0: off */
-	uint8_t tos_sip, tos_audio, tos_video;
-	uint32_t options_interval_s;           /* NAT keep-alive, 25 */
+	uint32_t min_expires_s, max_expires_s; /* 60, 3600 */
+	uint32_t session_expires_s, min_se_s;  /* 1800, 90; 0: off */
+	uint8_t tos_sip, tos_audio, tos_video; /* DSCP values: IP_TOS takes them << 2 */
+	uint32_t options_interval_s;	       /* NAT keep-alive, 25 */
 	struct snap_codecs audio, video;
 	const struct snap_net *local_nets;
 	uint16_t n_local_nets;
+	bool video_enabled, srtp_support;
+	uint16_t codecs_enabled;    /* bit mask 1 << enum snap_codec (PLT-44) */
+	const char *outbound_proxy; /* SIP URI or NULL */
 };
 
 /* ------------------------------------------------------------------ building: loader thread */
 
-/* Builds the snapshot of one tenant from the applied tables. -ENOENT: no such tenant. */
+/* Builds the snapshot of one tenant from the applied tables, which are seen in one state. sip is
+ * not needed afterwards. A tenant whose operating mode is disabled has no enabled account and no
+ * enabled extension (PLT-51); an account whose password cannot be opened is off. -ENOENT: no such
+ * tenant. */
 int snap_tenant_load(struct snap_tenant **ret, struct db *db, int64_t tenant_id,
 		     const struct snap_sip *sip);
 /* Settings of the node; freed with its arena. */
@@ -111,8 +129,8 @@ int snap_alloc(struct snap **ret);
 void snap_free(struct snap *snap);
 
 const struct snap_sip *snap_sip(const struct snap *snap);
-/* Swaps one tenant in (NULL tenant: removes tenant_id). The old one is freed when its last call
- * has let go of it. */
+/* Swaps one tenant in and owns it then (NULL tenant: removes tenant_id). The old one is freed when
+ * its last call has let go of it. -ENOMEM: nothing has changed. */
 int snap_swap(struct snap *snap, int64_t tenant_id, struct snap_tenant *tenant);
 /* Takes over arena and settings; the old ones are freed. */
 void snap_swap_sip(struct snap *snap, struct snap_sip *sip, struct arena *arena);
