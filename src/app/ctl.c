@@ -504,7 +504,7 @@ static int find_config(struct ctl *ctl, const struct options *options)
 	return -ENOENT;
 }
 
-static int connect_bus(struct ctl *ctl)
+static int connect_bus(struct ctl *ctl, bool is_needed)
 {
 	char path[PATH_MAX], name[32];
 	int err;
@@ -515,19 +515,17 @@ static int connect_bus(struct ctl *ctl)
 	if (!err && bus_connected(ctl->bus))
 		return CTL_OK;
 
-	(void)fprintf(stderr, "aoide ctl: Aoide is not running in %s: start it with `aoide run`\n",
+	if (is_needed)
+		(void)fprintf(stderr, "aoide ctl: Aoide is not running in %s: start it with `aoide run`\n",
 		      ctl->config->data_dir);
 	return CTL_NOT_RUNNING;
 }
 
 static int run_command(struct ctl *ctl, const struct ctl_command *command)
 {
-	int code = connect_bus(ctl);
+	const int code = connect_bus(ctl, !command->is_without_bus);
 
-	if (code && !command->is_without_bus)
-		return code;
-
-	return command->run_h(ctl);
+	return code && !command->is_without_bus ? code : command->run_h(ctl);
 }
 
 static int dispatch(struct ctl *ctl, const struct options *options, char **words, int n)
