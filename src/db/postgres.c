@@ -343,7 +343,7 @@ static bool is_stale_plan(struct db *db, const PGresult *result)
 
 static int run_prepared(PGresult **ret, struct db *db, const char *sql, size_t n)
 {
-	struct db_stmt *stmt;
+	struct db_stmt *stmt = NULL;
 	PGresult *result;
 	int err;
 

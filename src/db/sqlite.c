@@ -318,7 +318,7 @@ static int lite_run(struct db *db, struct db_rows **ret, const char *sql, const 
 		    size_t n)
 {
 	struct lite_rows *rows = NULL;
-	struct db_stmt *stmt;
+	struct db_stmt *stmt = NULL;
 	int err;
 
 	err = prepare(&stmt, db, sql);
