@@ -80,8 +80,10 @@ static struct fault check_values(const struct sip_msg *msg)
 {
 	if (!pl_isset(&msg->callid))
 		return (struct fault){ 400, "Empty Call-ID" };
-	if (!pl_isset(&msg->via.branch))
+	if (!pl_isset(&msg->via.branch) || !pl_strcmp(&msg->via.branch, "z9hG4bK"))
 		return (struct fault){ 400, "Missing branch in Via" };
+	if (pl_isset(&msg->uri.headers)) /* RFC 3261 section 19.1.1, table 1 */
+		return (struct fault){ 400, "The request URI has headers" };
 	if (pl_cmp(&msg->cseq.met, &msg->met))
 		return (struct fault){ 400, "CSeq method does not match the request line" };
 	if (msg->cseq.num > 0x7fffffff)

@@ -143,34 +143,64 @@ static bool scan_head(struct scan *scan, const struct mbuf *mb)
 	return false;
 }
 
-/* What is wrong with a datagram that libre would drop without a word; NULL: let libre parse it. */
-static const char *scan_verdict(const struct scan *scan, bool has_end, uint16_t *scode)
+/* METHOD SP URI SP version, one space each (RFC 3261 section 7.1). */
+static const char *request_line(const struct pl *line, uint16_t *scode)
 {
-	static const char version[] = " SIP/2.0", any_version[] = " SIP/";
-	const struct pl *start = &scan->start;
-	size_t n = sizeof(version) - 1;
+	static const char version[] = "SIP/2.0";
+	const char *end = line->p + line->l, *uri, *last;
+
+	uri = memchr(line->p, ' ', line->l);
+	last = uri ? memchr(uri + 1, ' ', (size_t)(end - uri - 1)) : NULL;
+	if (!last || uri == line->p || last == uri + 1 || memchr(last + 1, ' ', (size_t)(end - last - 1)))
+		return "Malformed request line";
+	last++;
+	if ((size_t)(end - last) == sizeof(version) - 1 && !strncasecmp(last, version, sizeof(version) - 1))
+		return NULL;
+	if (end - last > 4 && !strncasecmp(last, "SIP/", 4)) {
+		*scode = 505;
+		return "Version Not Supported";
+	}
+	return "Malformed request line";
+}
+
+static bool has_text(const struct pl *line, const char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i + n <= line->l; i++) {
+		if (!strncasecmp(line->p + i, text, n))
+			return true;
+	}
+	return false;
+}
+
+/* What is wrong with a datagram that libre would drop without a word; NULL: let libre parse it. */
+static const char *scan_verdict(const struct scan *scan, const struct mbuf *mb, bool has_end,
+				uint16_t *scode)
+{
+	static const char *const missing[SCAN_NAMES] = {
+		"Missing Via header", "Missing From header", "Missing To header",
+		"Missing Call-ID header", "Missing CSeq header"
+	};
+	const char *reason;
 
 	*scode = 400;
-	if (start->l > 8 && !memcmp(start->p, "SIP/2.0 ", 8))
+	if (scan->start.l > 8 && !memcmp(scan->start.p, "SIP/2.0 ", 8))
 		return NULL;
+	if (mbuf_get_left(mb) >= UDP_RX_BYTES) {
+		*scode = 513;
+		return "Message Too Large";
+	}
 	if (!has_end)
 		return "Incomplete message";
-	if (start->l <= n || memcmp(start->p + start->l - n, version, n)) {
-		if (start->l > n && memmem(start->p, start->l, any_version, sizeof(any_version) - 1) &&
-		    strncasecmp(start->p + start->l - n, version, n)) {
-			*scode = 505;
-			return "Version Not Supported";
-		}
-		return "Malformed request line";
-	}
+	reason = request_line(&scan->start, scode);
+	if (reason)
+		return reason;
 	for (size_t i = 0; i < SCAN_NAMES; i++) {
-		static const char *const missing[] = { "Missing Via header", "Missing From header",
-						       "Missing To header", "Missing Call-ID header",
-						       "Missing CSeq header" };
 		if (!scan->lines[i].l)
 			return missing[i];
 	}
-	return NULL;
+	return has_text(&scan->lines[0], "branch") ? NULL : "Missing branch in Via";
 }
 
 /* A reply to what could not be parsed: the headers that are there, as they are. Nothing is sent
@@ -219,11 +249,7 @@ static bool datagram(struct sa *src, struct mbuf *mb, void *arg)
 	}
 
 	has_end = scan_head(&scan, mb);
-	reason = scan_verdict(&scan, has_end, &scode);
-	if (!reason && mbuf_get_left(mb) >= UDP_RX_BYTES) {
-		scode = 513;
-		reason = "Message Too Large";
-	}
+	reason = scan_verdict(&scan, mb, has_end, &scode);
 	if (reason) {
 		edge->stats.malformed++;
 		scan_reply(tap->us, src, &scan, scode, reason);

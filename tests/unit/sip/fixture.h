@@ -185,7 +185,14 @@ static struct registrar *fix_reg(const struct fix *fix)
 
 UNUSED static void fix_start(struct fix *fix)
 {
-	assert_int_equal(edge_alloc(&fix->edge, &fix->opts), 0);
+	int err = edge_alloc(&fix->edge, &fix->opts);
+
+	/* Another test may have taken the port meanwhile. */
+	for (unsigned i = 0; i < 5 && err == -EADDRINUSE; i++) {
+		fix->port = fix->opts.udp_port = fix->opts.tcp_port = fix_free_port();
+		err = edge_alloc(&fix->edge, &fix->opts);
+	}
+	assert_int_equal(err, 0);
 	reg_set_change_handler(fix_reg(fix), fix_change, fix);
 }
 
@@ -198,8 +205,8 @@ UNUSED static struct fix *fix_open(void)
 	(void)log_level_set("*", "error");
 	fix_current = fix;
 	fix_snapshot(fix);
-	fix->port = fix_free_port();
 	fix->fd = fix_socket(SOCK_DGRAM, &fix->fd_port);
+	fix->port = fix_free_port();
 	fix->opts = (struct edge_opts){ .listen = "127.0.0.1", .udp_port = fix->port,
 		.tcp_port = fix->port, .snap = (struct snap *)fix, .invite_h = fix_invite,
 		.event_h = fix_event, .arg = fix };
