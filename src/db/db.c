@@ -136,10 +136,11 @@ const char *db_sql_blob(const struct db *db)
  * not, they may be secrets. */
 static int failed(struct db *db, const char *sql, int err)
 {
+	size_t shown = strlen(sql) < SQL_LOG_CHARS ? strlen(sql) : SQL_LOG_CHARS;
+
 	if (err == -EINVAL)
 		log_error("db.bad_sql", "the database refused a statement",
-			  kv_text("reason", db->error),
-			  kv_textn("sql", sql, strnlen(sql, SQL_LOG_CHARS)));
+			  kv_text("reason", db->error), kv_textn("sql", sql, shown));
 
 	if (db->depth > 0 && (db->kind == DB_POSTGRES || db->tx_gone))
 		db->tx_err = err;
