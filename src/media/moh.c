@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <gsm.h>
 #include <opus.h>
 #include <sndfile.h>
@@ -218,7 +219,7 @@ static int file_read(struct sound *ret, const char *path)
 	int err = -ENOMEM;
 
 	if (!file)
-		return errno == ENOENT ? -ENOENT : -EINVAL;
+		return access(path, F_OK) ? -ENOENT : -EINVAL;
 	if (info.samplerate < MIN_RATE_HZ || info.samplerate > MAX_RATE_HZ || info.channels < 1 ||
 	    info.channels > 8 || info.frames < info.samplerate / FRAMES_PER_S) {
 		err = -EINVAL;

@@ -56,7 +56,7 @@ static void child_run(struct fix *fix)
 	exit(err ? 1 : 0);
 }
 
-static void process_start(struct fix *fix)
+void fix_start(struct fix *fix)
 {
 	struct stat st;
 
@@ -98,7 +98,7 @@ void fix_restart(struct fix *fix, uint16_t rtp_first, uint16_t rtp_last, unsigne
 	fix->rtp_first = rtp_first;
 	fix->rtp_last = rtp_last;
 	fix->threads = threads;
-	process_start(fix);
+	fix_start(fix);
 	fix_connect(fix);
 }
 
@@ -143,7 +143,7 @@ int fix_setup(void **state)
 	fix->rtp_last = (uint16_t)(fix->rtp_first + 99);
 	fix->threads = 2;
 	assert_int_equal(libre_init(), 0);
-	process_start(fix);
+	fix_start(fix);
 	fix_connect(fix);
 	*state = fix;
 	return 0;

@@ -21,7 +21,7 @@
 #define FIX_WAIT_MS 5000
 
 struct fix {
-	char dir[64], socket[128];
+	char dir[64], socket[96];
 	pid_t pid;
 	uint16_t rtp_first, rtp_last;
 	unsigned threads;
@@ -53,6 +53,7 @@ int fix_setup(void **state);
 int fix_teardown(void **state);
 /* A process with other settings instead of the one running. */
 void fix_restart(struct fix *fix, uint16_t rtp_first, uint16_t rtp_last, unsigned threads);
+void fix_start(struct fix *fix); /* only the process */
 void fix_kill(struct fix *fix);
 void fix_connect(struct fix *fix);
 void fix_disconnect(struct fix *fix);
