@@ -349,19 +349,31 @@ static void signal_h(int sig)
 	tmr_start(&sw->drain, 200, drain_h, sw);
 }
 
+/* The loop has ended, so this thread may wait: until the last CDRs are on the disk. */
+static void settle_cdrs(struct sw *sw)
+{
+	uint64_t until_ms = clk_mono_ms() + WRITER_STOP_MS;
+
+	if (!sw->engine)
+		return;
+
+	call_record_sweep(sw->engine);
+	while (sw->engine->unsafe_cdrs.head && clk_mono_ms() < until_ms) {
+		(void)usleep(1000);
+		call_record_sweep(sw->engine);
+	}
+}
+
 static void stop(struct sw *sw)
 {
 	tmr_cancel(&sw->sweep);
 	tmr_cancel(&sw->drain);
-	if (sw->engine)
-		call_record_sweep(sw->engine);
 	loader_stop(sw->loader);
 	bus_close(sw->bus);
 	commands_stop(sw->commands);
 	edge_close(sw->edge);
+	settle_cdrs(sw);
 	writer_stop(sw->writer, WRITER_STOP_MS);
-	if (sw->engine)
-		call_record_sweep(sw->engine);
 	call_journal_close(sw->journal);
 	engine_free(sw->engine);
 	mem_deref(sw->media);

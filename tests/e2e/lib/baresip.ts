@@ -67,12 +67,22 @@ export class Baresip {
     const phone = new Baresip(options, dir, port, proc);
     try {
       await phone.connectControl(control);
-      if (options.register !== false) await phone.waitEvent('REGISTER_OK');
+      if (options.register !== false) await phone.waitRegistered();
     } catch (error) {
       await phone.close();
       throw new Error(`baresip ${options.username}: ${String(error)}\n${proc.output.slice(-3000)}`);
     }
     return phone;
+  }
+
+  /** The answer to the first REGISTER is in the log: it may be there before the control port is. */
+  private async waitRegistered(): Promise<void> {
+    const status = await until(`${this.options.username} registers`, () => {
+      const found = /\{\d+\/\w+\/v\d\} (\d{3} [^\n(]*)/.exec(this.proc.output)?.[1];
+      if (!found && /reg: .*|register.*failed/i.test(this.proc.output)) return this.proc.output;
+      return found;
+    });
+    if (!status.startsWith('200')) throw new Error(`not registered: ${status}`);
   }
 
   private static config(o: PhoneOptions, dir: string, port: number, control: number): string {
