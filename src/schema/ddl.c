@@ -99,7 +99,7 @@ static int create_table(struct db *db, const struct sch_entity *e, bool applied)
 		return -ENOMEM;
 	(void)fprintf(out, "CREATE TABLE IF NOT EXISTS \"%s%s\" (id %s, tenant_id BIGINT NOT NULL,"
 			   " revision BIGINT NOT NULL, created_at BIGINT, updated_at BIGINT,"
-			   " sort_key TEXT, search_key TEXT",
+			   " sort_key TEXT, search_key TEXT, rest TEXT, rest_over TEXT",
 		      e->name, applied ? "_applied" : "",
 		      applied ? "BIGINT PRIMARY KEY" : db_sql_autoid(db));
 	for (size_t i = 0; !err && i < e->n_fields; i++) {
@@ -139,6 +139,29 @@ static int existing_columns(bool *have, struct db *db, const struct sch_entity *
 		;
 	db_rows_close(rows);
 	return 0;
+}
+
+/* Tables made before lists had ready text to copy. */
+static int add_rest_columns(struct db *db, const struct sch_entity *e, bool applied)
+{
+	static const char *const names[] = { "rest", "rest_over" };
+	struct db_rows *rows = NULL;
+	bool have = false;
+	char sql[160];
+	int err;
+
+	(void)snprintf(sql, sizeof(sql), "SELECT * FROM \"%s%s\" WHERE id = 0", e->name,
+		       applied ? "_applied" : "");
+	err = db_query(&rows, db, sql, DB_NO_ARGS);
+	for (int col = 0; !err && col < db_columns(rows); col++)
+		have = have || !strcmp(db_column_name(rows, col), "rest");
+	db_rows_close(rows);
+	for (size_t i = 0; !err && !have && i < 2; i++) {
+		(void)snprintf(sql, sizeof(sql), "ALTER TABLE \"%s%s\" ADD COLUMN %s TEXT", e->name,
+			       applied ? "_applied" : "", names[i]);
+		err = db_exec(db, sql, DB_NO_ARGS);
+	}
+	return err;
 }
 
 static int add_column(struct db *db, const struct sch_entity *e, bool applied,
@@ -184,7 +207,8 @@ static int create_indexes(struct db *db, const struct sch_entity *e)
 				     " (tenant_id, \"%s\")";
 	static const char unique_node[] = "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_%s_unique\""
 					  " ON \"%s\" (\"%s\")";
-	static const char by_ref[] = "CREATE INDEX IF NOT EXISTS \"%s_%s_ref\" ON \"%s\" (\"%s\")";
+	static const char by_ref[] = "CREATE INDEX IF NOT EXISTS \"%s_%s_back\" ON \"%s\""
+				     " (\"%s\", tenant_id)";
 	int err;
 
 	err = index_exec(db, by_revision, e->name, "revision");
@@ -223,7 +247,9 @@ static int migrate_entity(struct db *db, const struct sch_entity *e)
 		err = create_table(db, e, applied);
 		if (err)
 			return err;
-		err = existing_columns(have, db, e, applied);
+		err = add_rest_columns(db, e, applied);
+		if (!err)
+			err = existing_columns(have, db, e, applied);
 		for (size_t i = 0; !err && i < e->n_fields; i++)
 			if (sch_stored(&e->fields[i]) && !have[i])
 				err = add_column(db, e, applied, &e->fields[i]);
@@ -255,6 +281,8 @@ int sch_migrate(struct db *db)
 	if (err)
 		return err;
 	err = sch_ddl(db);
+	if (!err)
+		err = sch_refresh(db);
 	if (!err)
 		err = sch_seed_node(db);
 	if (!err)

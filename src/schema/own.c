@@ -54,7 +54,7 @@ static int load_row(json_t *own, json_t *sealed, const struct sch_entity *e, str
 	return 0;
 }
 
-static int select_sql(struct sch_out *sql, const struct sch_entity *e)
+static int select_sql(struct sch_out *sql, const struct sch_entity *e, const char *suffix)
 {
 	int err = sch_out_text(sql, "SELECT id, revision");
 
@@ -71,16 +71,18 @@ static int select_sql(struct sch_out *sql, const struct sch_entity *e)
 		err = sch_out_text(sql, " FROM \"");
 	if (!err)
 		err = sch_out_text(sql, e->name);
+	if (!err)
+		err = sch_out_text(sql, suffix);
 	return err ? err : sch_out_text(sql, "\" WHERE id = $1 AND tenant_id = $2");
 }
 
-int sch_own_load(json_t **own, json_t **sealed, struct db *db, const struct sch_entity *entity,
-		 int64_t scope, int64_t id)
+static int load_from(json_t **own, json_t **sealed, struct db *db, const struct sch_entity *entity,
+		     const char *suffix, int64_t scope, int64_t id)
 {
 	struct sch_out sql = { 0 };
 	struct db_rows *rows = NULL;
 	json_t *o = json_object(), *s = json_object();
-	int n, err = select_sql(&sql, entity);
+	int n, err = select_sql(&sql, entity, suffix);
 
 	if (!err)
 		err = db_query(&rows, db, sql.text, DB_ARGS(db_i64(id), db_i64(scope)));
@@ -105,6 +107,12 @@ out:
 	if (!err && sealed)
 		*sealed = s;
 	return err;
+}
+
+int sch_own_load(json_t **own, json_t **sealed, struct db *db, const struct sch_entity *entity,
+		 int64_t scope, int64_t id)
+{
+	return load_from(own, sealed, db, entity, "", scope, id);
 }
 
 /* ------------------------------------------------------------------ storing */
@@ -165,16 +173,79 @@ static void search_key(char *buf, size_t size, const struct sch_entity *e, const
 	}
 }
 
+/* What lists copy; see SCH_FIXED_COLUMNS. */
+struct rest {
+	struct sch_out own, over;
+};
+
+static int print_pair(struct sch_out *out, const struct sch_field *f, const json_t *value)
+{
+	char iso[32], *text;
+	int err = sch_out_json_string(out, f->name);
+
+	if (!err)
+		err = sch_out_mem(out, ":", 1);
+	if (!err && f->type == SCH_TIME && json_is_integer(value))
+		err = sch_out_json_string(out,
+					  clk_iso(iso, sizeof(iso), json_integer_value(value)));
+	else if (!err) {
+		text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("null");
+		err = text ? sch_out_text(out, text) : -ENOMEM;
+		free(text);
+	}
+	return err ? err : sch_out_mem(out, ",", 1);
+}
+
+static int rest_print(struct rest *rest, const struct sch_entity *e, const json_t *own)
+{
+	int err = sch_out_text(&rest->own, "");
+
+	if (!err)
+		err = sch_out_text(&rest->over, "");
+	for (size_t i = 0; !err && i < e->n_fields; i++) {
+		const struct sch_field *f = &e->fields[i];
+		const json_t *value = json_object_get(own, f->name);
+
+		if (!sch_stored(f) || f->flags & SCH_HIDDEN || sch_is_secret(f->type))
+			continue;
+		if (!(f->flags & SCH_INHERIT)) {
+			err = print_pair(&rest->own, f, value);
+			continue;
+		}
+		if (!value || json_is_null(value))
+			continue;
+		err = sch_out_text(&rest->over, f->name);
+		if (!err)
+			err = sch_out_mem(&rest->over, "\t", 1);
+		if (!err)
+			err = print_pair(&rest->over, f, value);
+		if (!err)
+			err = sch_out_mem(&rest->over, "\n", 1);
+	}
+	return err;
+}
+
+static void rest_free(struct rest *rest)
+{
+	sch_out_free(&rest->own);
+	sch_out_free(&rest->over);
+}
+
+static struct db_arg over_arg(const struct rest *rest)
+{
+	return rest->over.len ? db_text(rest->over.text) : db_null();
+}
+
 static int print_sql(struct sch_out *sql, const struct sch_entity *e, bool insert)
 {
 	char part[160];
-	int n = insert ? 7 : 6, err;
+	int n = insert ? 9 : 8, err;
 
 	(void)snprintf(part, sizeof(part),
 		       insert ? "INSERT INTO \"%s\" (tenant_id, revision, created_at, updated_at,"
-				" sort_key, search_key" :
+				" sort_key, search_key, rest, rest_over" :
 				"UPDATE \"%s\" SET revision = $2, updated_at = $3, sort_key = $4,"
-				" search_key = $5",
+				" search_key = $5, rest = $6, rest_over = $7",
 		       e->name);
 	err = sch_out_text(sql, part);
 	for (size_t i = 0; !err && i < e->n_fields; i++) {
@@ -192,7 +263,7 @@ static int print_sql(struct sch_out *sql, const struct sch_entity *e, bool inser
 		return err ? err : sch_out_text(sql, part);
 	}
 	if (!err)
-		err = sch_out_text(sql, ") VALUES ($1, $2, $3, $4, $5, $6");
+		err = sch_out_text(sql, ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8");
 	for (size_t i = 0; !err && i < e->n_fields; i++) {
 		if (!sch_stored(&e->fields[i]))
 			continue;
@@ -205,16 +276,19 @@ static int print_sql(struct sch_out *sql, const struct sch_entity *e, bool inser
 int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity *entity,
 		  int64_t scope, int64_t id, const json_t *own, const json_t *sealed)
 {
-	struct db_arg args[6 + SCH_MAX_FIELDS + 1];
+	struct db_arg args[8 + SCH_MAX_FIELDS + 1];
 	char sort[KEY_BYTES], search[4 * KEY_BYTES];
 	struct sch_out sql = { 0 };
+	struct rest rest = { 0 };
 	int64_t revision;
 	size_t n = 3;
 	int err;
 
 	err = sch_revision_next(&revision, ctx->db, scope);
+	if (!err)
+		err = rest_print(&rest, entity, own);
 	if (err)
-		return err;
+		goto out;
 	sort_key(sort, sizeof(sort), entity, own);
 	search_key(search, sizeof(search), entity, own);
 	args[0] = db_i64(scope);
@@ -224,6 +298,8 @@ int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity 
 		args[n++] = db_i64(clk_wall_us());
 	args[n++] = db_text(sort);
 	args[n++] = db_text(search);
+	args[n++] = db_text(rest.own.text);
+	args[n++] = over_arg(&rest);
 	for (size_t i = 0; !err && i < entity->n_fields; i++) {
 		const struct sch_field *f = &entity->fields[i];
 
@@ -240,11 +316,14 @@ int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity 
 		args[n++] = db_i64(id);
 		err = db_exec(ctx->db, sql.text, args, n);
 	}
-	sch_out_free(&sql);
 	if (!err)
 		err = sch_refs_store(ctx, entity, scope, id, own);
 	if (!err && ret_id)
 		*ret_id = id;
+
+out:
+	sch_out_free(&sql);
+	rest_free(&rest);
 	return err;
 }
 
@@ -259,4 +338,124 @@ int sch_touch(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scop
 	(void)snprintf(sql, sizeof(sql), "UPDATE \"%s\" SET revision = $1 WHERE id = $2 AND"
 			" tenant_id = $3", entity->name);
 	return db_exec(ctx->db, sql, DB_ARGS(db_i64(revision), db_i64(id), db_i64(scope)));
+}
+
+/* ------------------------------------------------------------------ another registry */
+
+/* What derived columns depend on: names, types and flags of the fields, in order. */
+static uint64_t fingerprint(const struct sch_field *fields, size_t n, uint64_t hash)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (const char *p = fields[i].name; *p; p++)
+			hash = (hash ^ (unsigned char)*p) * 0x100000001b3ull; /* FNV-1a */
+		hash = (hash ^ (unsigned)fields[i].type) * 0x100000001b3ull;
+		hash = (hash ^ fields[i].flags) * 0x100000001b3ull;
+		/* The depth is that of the registry's tables. */
+		hash = fingerprint(fields[i].fields, fields[i].n_fields, hash);
+	}
+	return hash;
+}
+
+static int refresh_row(struct db *db, struct arena *arena, const struct sch_entity *e,
+		       const char *suffix, int64_t scope, int64_t id)
+{
+	struct sch_ctx *ctx = arena_zalloc(arena, sizeof(*ctx));
+	char sort[KEY_BYTES], search[4 * KEY_BYTES], part[200];
+	struct db_arg args[5 + SCH_MAX_FIELDS];
+	struct sch_out sql = { 0 };
+	struct rest rest = { 0 };
+	json_t *own = NULL;
+	size_t n = 5;
+	int err = ctx ? load_from(&own, NULL, db, e, suffix, scope, id) : -ENOMEM;
+
+	if (err)
+		return err;
+	ctx->arena = arena;
+	(void)snprintf(part, sizeof(part), "UPDATE \"%s%s\" SET sort_key = $1, search_key = $2,"
+					   " rest = $3, rest_over = $4",
+		       e->name, suffix);
+	err = sch_out_text(&sql, part);
+	for (size_t i = 0; !err && i < e->n_fields; i++) {
+		const struct sch_field *f = &e->fields[i];
+		json_t *value = json_object_get(own, f->name);
+
+		if (!sch_stored(f) || (f->type != SCH_OBJECT && f->type != SCH_LIST) ||
+		    json_is_null(value))
+			continue;
+		err = sch_complete(f, value);
+		if (!err)
+			err = store_arg(&args[n++], ctx, f, value);
+		(void)snprintf(part, sizeof(part), ", \"%s\" = $%zu", f->name, n);
+		if (!err)
+			err = sch_out_text(&sql, part);
+	}
+	sort_key(sort, sizeof(sort), e, own);
+	search_key(search, sizeof(search), e, own);
+	if (!err)
+		err = rest_print(&rest, e, own);
+	if (!err)
+		err = sch_out_text(&sql, " WHERE id = $5");
+	if (!err) {
+		args[0] = db_text(sort);
+		args[1] = db_text(search);
+		args[2] = db_text(rest.own.text);
+		args[3] = over_arg(&rest);
+		args[4] = db_i64(id);
+		err = db_exec(db, sql.text, args, n);
+	}
+	sch_out_free(&sql);
+	rest_free(&rest);
+	json_decref(own);
+	return err;
+}
+
+static int refresh_table(struct db *db, const struct sch_entity *e, const char *suffix)
+{
+	struct db_rows *rows = NULL;
+	struct arena *arena = NULL;
+	char sql[160];
+	int n = 0, err;
+
+	(void)snprintf(sql, sizeof(sql), "SELECT id, tenant_id FROM \"%s%s\" ORDER BY id", e->name,
+		       suffix);
+	err = db_query(&rows, db, sql, DB_NO_ARGS);
+	while (!err && (n = db_next(rows)) > 0) {
+		err = arena_alloc(&arena, 64 * 1024);
+		if (!err)
+			err = refresh_row(db, arena, e, suffix, db_col_i64(rows, 1),
+					  db_col_i64(rows, 0));
+		arena_free(arena);
+		arena = NULL;
+	}
+	db_rows_close(rows);
+	return err ? err : n < 0 ? n : 0;
+}
+
+int sch_refresh(struct db *db)
+{
+	static const char read[] = "SELECT value FROM sch_node WHERE name = $1";
+	static const char keep[] = "INSERT INTO sch_node (name, value) VALUES ($1, $2)"
+				   " ON CONFLICT (name) DO UPDATE SET value = $2";
+	char now[32], was[32] = "", name[96];
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sch_n_entities; i++) {
+		const struct sch_entity *e = sch_entities[i];
+
+		(void)snprintf(name, sizeof(name), "registry.%s", e->name);
+		(void)snprintf(now, sizeof(now), "%016llx",
+			       (unsigned long long)fingerprint(e->fields, e->n_fields,
+							       0xcbf29ce484222325ull));
+		err = db_query_text(was, sizeof(was), db, read, DB_ARGS(db_text(name)));
+		if (!err && !strcmp(was, now))
+			continue;
+		err = err == -ENOENT ? 0 : err;
+		if (!err)
+			err = refresh_table(db, e, "");
+		if (!err)
+			err = refresh_table(db, e, "_applied");
+		if (!err)
+			err = db_exec(db, keep, DB_ARGS(db_text(name), db_text(now)));
+	}
+	return err;
 }

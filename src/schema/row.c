@@ -29,6 +29,8 @@ struct sch_plan {
 	size_t key_len[SCH_MAX_FIELDS];
 	int template_column;
 	bool has_overrides;
+	bool whole; /* every field, no secret: rows are copied from their ready text */
+	int rest_column;
 	struct tmpl tmpl[PLAN_TEMPLATES];
 	size_t n_tmpl, next_tmpl;
 };
@@ -94,6 +96,11 @@ int sch_plan_alloc(struct sch_plan **ret, struct sch_ctx *ctx, const struct sch_
 	plan->ctx = ctx;
 	plan->entity = entity;
 	plan->template_entity = sch_template_of(entity);
+	plan->whole = !fields && !ctx->reveal_secrets;
+	if (plan->whole) {
+		plan->rest_column = col;
+		col += 2;
+	}
 	plan->has_overrides = plan->template_entity && (!fields || named(fields, "overrides"));
 	for (size_t i = 0; i < entity->n_fields; i++) {
 		const struct sch_field *f = &entity->fields[i];
@@ -102,8 +109,9 @@ int sch_plan_alloc(struct sch_plan **ret, struct sch_ctx *ctx, const struct sch_
 
 		plan->shown[i] = printable(ctx, f) && wanted;
 		plan->column[i] = -1;
-		if (plan->shown[i] || is_template ||
-		    (plan->has_overrides && (f->flags & SCH_INHERIT)))
+		if (plan->whole ? (f->back && plan->shown[i]) || is_template :
+				  plan->shown[i] || is_template ||
+					  (plan->has_overrides && (f->flags & SCH_INHERIT)))
 			plan->column[i] = col++;
 		if (is_template)
 			plan->template_column = plan->column[i];
@@ -134,15 +142,17 @@ static int print_back_column(const struct sch_plan *plan, struct sch_out *sql,
 	const char *what = f->type == SCH_REF ? "MIN(b.id)" :
 			   pg ? "string_agg(b.id::text, ',' ORDER BY b.id)" : "group_concat(b.id)";
 	char *text = arena_printf(plan->ctx->arena,
-				  ", (SELECT %s FROM \"%s\" b WHERE b.\"%s\" = x.id)", what, f->ref,
-				  f->back);
+				  ", (SELECT %s FROM \"%s\" b WHERE b.\"%s\" = x.id"
+				  " AND b.tenant_id = x.tenant_id)",
+				  what, f->ref, f->back);
 
 	return text ? sch_out_text(sql, text) : -ENOMEM;
 }
 
 int sch_plan_columns(const struct sch_plan *plan, struct sch_out *sql)
 {
-	int err = sch_out_text(sql, "x.id, x.revision");
+	int err = sch_out_text(sql, plan->whole ? "x.id, x.revision, x.rest, x.rest_over" :
+						  "x.id, x.revision");
 
 	for (size_t i = 0; !err && i < plan->entity->n_fields; i++) {
 		const struct sch_field *f = &plan->entity->fields[i];
@@ -352,6 +362,72 @@ static int print_overrides(struct sch_plan *plan, struct sch_out *out, struct db
 	return err ? err : sch_out_text(out, "],");
 }
 
+/* The template's text with the row's overrides in their places. */
+static int print_merged(struct sch_plan *plan, struct sch_out *out, const struct tmpl *t,
+			const char *over)
+{
+	const struct sch_entity *e = plan->entity;
+	size_t i = 0;
+	uint32_t from = 0; /* of the template's text: not copied yet */
+	int err = 0;
+
+	while (!err && over && *over) {
+		size_t name = strcspn(over, "\t"), line = strcspn(over, "\n");
+
+		while (i < e->n_fields && (strncmp(e->fields[i].name, over, name) ||
+					   e->fields[i].name[name]))
+			i++;
+		if (i == e->n_fields || line <= name)
+			return -ECORRUPT;
+		err = sch_out_mem(out, t->text.text + from, t->from[i] - from);
+		if (!err)
+			err = sch_out_mem(out, over + name + 1, line - name - 1);
+		from = t->to[i];
+		over += line + (over[line] == '\n');
+	}
+	return err ? err : sch_out_mem(out, t->text.text + from, t->text.len - from);
+}
+
+static int print_override_names(struct sch_out *out, const char *over)
+{
+	const char *comma = "\"";
+	int err = sch_out_text(out, "\"overrides\":[");
+
+	while (!err && over && *over) {
+		err = sch_out_text(out, comma);
+		if (!err)
+			err = sch_out_mem(out, over, strcspn(over, "\t"));
+		if (!err)
+			err = sch_out_mem(out, "\"", 1);
+		comma = ",\"";
+		over += strcspn(over, "\n");
+		over += *over == '\n';
+	}
+	return err ? err : sch_out_text(out, "],");
+}
+
+static int print_whole(struct sch_plan *plan, struct sch_out *out, struct db_rows *rows,
+		       const struct tmpl *t)
+{
+	const struct sch_entity *e = plan->entity;
+	const char *over = db_col_text(rows, plan->rest_column + 1);
+	const char *rest = db_col_text(rows, plan->rest_column);
+	int err = rest ? sch_out_text(out, rest) : -ECORRUPT;
+
+	if (!err && t)
+		err = print_merged(plan, out, t, over);
+	for (size_t i = 0; !err && i < e->n_fields; i++) {
+		if (!e->fields[i].back || plan->column[i] < 0)
+			continue;
+		err = sch_out_mem(out, plan->key[i], plan->key_len[i]);
+		if (!err)
+			err = print_value(out, e, &e->fields[i], rows, plan->column[i]);
+		if (!err)
+			err = sch_out_mem(out, ",", 1);
+	}
+	return err || !t ? err : print_override_names(out, over);
+}
+
 /* The revision shown is the newer one of the row and its template: what is shown depends on both,
  * so that an ETag made of it is right. */
 int sch_plan_print(struct sch_plan *plan, struct sch_out *out, struct db_rows *rows)
@@ -368,10 +444,13 @@ int sch_plan_print(struct sch_plan *plan, struct sch_out *out, struct db_rows *r
 		err = sch_out_i64(out, db_col_i64(rows, 0));
 	if (!err)
 		err = sch_out_mem(out, ",", 1);
-	if (!err)
+	if (!err && plan->whole)
+		err = print_whole(plan, out, rows, t);
+	else if (!err) {
 		err = print_fields(plan, out, rows, t);
-	if (!err && plan->has_overrides)
-		err = print_overrides(plan, out, rows);
+		if (!err && plan->has_overrides)
+			err = print_overrides(plan, out, rows);
+	}
 	if (!err)
 		err = sch_out_text(out, "\"revision\":");
 	if (!err)

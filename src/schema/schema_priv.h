@@ -13,9 +13,11 @@
  */
 
 /* Columns that every entity table starts with, before one column per stored field. sort_key is the
- * folded title, search_key the folded text of the SCH_SEARCH fields. */
-#define SCH_FIXED_COLUMNS "id, tenant_id, revision, created_at, updated_at, sort_key, search_key"
-#define SCH_N_FIXED       7
+ * folded title, search_key the folded text of the SCH_SEARCH fields. rest is what lists show of the
+ * row itself, ready to copy: `"number":"101","email":null,`; rest_over the overrides of inheritable
+ * fields in the order of the form, each as a line `busy_level<tab>"busy_level":3,`. */
+#define SCH_FIXED_COLUMNS                                                                          \
+	"id, tenant_id, revision, created_at, updated_at, sort_key, search_key, rest, rest_over"
 #define SCH_MAX_FIELDS    128 /* of one entity; a start-up check */
 
 static inline bool sch_stored(const struct sch_field *f)
@@ -94,6 +96,9 @@ int sch_plan_print(struct sch_plan *plan, struct sch_out *out, struct db_rows *r
  */
 int sch_own_load(json_t **own, json_t **sealed, struct db *db, const struct sch_entity *entity,
 		 int64_t scope, int64_t id);
+/* Writes again what is derived from rows (keys, rest, defaults of new members of objects) in the
+ * saved and applied tables, when the registry is not the one that wrote them. */
+int sch_refresh(struct db *db);
 /* Writes own and sealed as a new row (id 0) or over row id, and keeps its references. */
 int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity *entity,
 		  int64_t scope, int64_t id, const json_t *own, const json_t *sealed);

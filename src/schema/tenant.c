@@ -326,7 +326,7 @@ static int seed_default_tenant(struct sch_ctx *ctx)
 static int seed_machine_role(struct sch_ctx *ctx)
 {
 	json_t *body = json_pack("{s:s, s:s, s:i}", "description", "PBX Admin", "kind", "pbx_admin",
-				 "priority", 99);
+				 "priority", 1000);
 	int64_t n = 0;
 	int err = body ? db_query_i64(&n, ctx->db, "SELECT COUNT(*) FROM \"role\" WHERE tenant_id = 0",
 				      DB_NO_ARGS) :
@@ -334,10 +334,6 @@ static int seed_machine_role(struct sch_ctx *ctx)
 
 	if (!err && !n)
 		err = sch_write(ctx, sch_find("role"), SCH_CREATE, 0, body, 0, NULL);
-	if (!err && !n) /* above every priority a role may be given (D-039) */
-		err = db_exec(ctx->db, "UPDATE \"role\" SET priority = 1000 WHERE tenant_id = 0"
-				       " AND kind = 'pbx_admin'",
-			      DB_NO_ARGS);
 	json_decref(body);
 	return err;
 }

@@ -78,7 +78,8 @@ static int validate_int(json_t **out, struct sch_ctx *ctx, const struct sch_fiel
 
 	if (!read_i64(&v, in))
 		return bad_type(ctx, path, "un numero intero", "a whole number");
-	if ((f->min || f->max) && (v < f->min || v > f->max)) {
+	/* The product itself may go beyond what people may type: priorities of fixed roles (D-039). */
+	if (!ctx->system && (f->min || f->max) && (v < f->min || v > f->max)) {
 		sch_problem_add(ctx, path, "out_of_range",
 				SCH_TR(ctx, "Il valore %lld non è ammesso: deve essere tra %lld e %lld.",
 				       "The value %lld is not allowed: it must be between %lld and %lld."),
@@ -453,15 +454,27 @@ int sch_exists(struct sch_ctx *ctx, const struct sch_entity *target, int64_t id)
 int sch_find_title(int64_t *ret, struct sch_ctx *ctx, const struct sch_entity *entity,
 		   const char *title)
 {
-	char sql[160], key[1024];
+	struct db_rows *rows = NULL;
+	char sql[200], key[1024];
+	int n = 0, err;
 
 	(void)snprintf(sql, sizeof(sql),
-		       "SELECT id FROM \"%s\" WHERE tenant_id = $1 AND sort_key = $2"
-		       " ORDER BY id LIMIT 1",
-		       entity->name);
+		       "SELECT id, \"%s\" FROM \"%s\" WHERE tenant_id = $1 AND sort_key = $2"
+		       " ORDER BY id",
+		       entity->title_field, entity->name);
 	sch_fold(key, sizeof(key), title);
-	return db_query_i64(ret, ctx->db, sql,
-			    DB_ARGS(db_i64(sch_scope_id(ctx, entity)), db_text(key)));
+	err = db_query(&rows, ctx->db, sql,
+		       DB_ARGS(db_i64(sch_scope_id(ctx, entity)), db_text(key)));
+	if (err)
+		return err;
+	err = -ENOENT; /* the key leaves accents out, the title does not */
+	while (err && (n = db_next(rows)) > 0)
+		if (sch_same_nocase(db_col_text(rows, 1), title)) {
+			*ret = db_col_i64(rows, 0);
+			err = 0;
+		}
+	db_rows_close(rows);
+	return n < 0 ? n : err;
 }
 
 static int check_target(struct sch_ctx *ctx, const struct sch_entity *target, const char *path,

@@ -169,18 +169,12 @@ static int create(struct sch_ctx *ctx, const char *entity, json_t *body, int64_t
 static int seed_one_role(struct sch_ctx *ctx, const struct seed_role *r)
 {
 	json_t *body = json_pack("{s:s, s:s, s:i}", "description", r->description, "kind", r->kind,
-				 "priority", r->priority > 99 ? 99 : r->priority);
-	int64_t id = 0;
-	int err;
+				 "priority", r->priority);
 
 	if (body && r->permission)
 		(void)json_object_set_new(body, "permissions",
 					  json_pack("{s:s}", r->permission, r->level));
-	err = create(ctx, "role", body, &id);
-	if (!err && r->priority > 99)
-		err = db_exec(ctx->db, "UPDATE \"role\" SET priority = $1 WHERE id = $2",
-			      DB_ARGS(db_i64(r->priority), db_i64(id)));
-	return err;
+	return create(ctx, "role", body, NULL);
 }
 
 static int role_of_kind(int64_t *ret, struct sch_ctx *ctx, const char *kind)
