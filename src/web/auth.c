@@ -95,7 +95,7 @@ static int attempt_failed(struct rest *rest, const struct attempt *attempt)
 /* D-037: a default password opens the API to neighbours only, never to the Internet. */
 static int default_password_allowed(struct rest *rest, const struct principal *who)
 {
-	if (!who->default_password || web_address_is_private(rest->req->address))
+	if (!who->user.default_password || web_address_is_private(rest->req->address))
 		return 0;
 	return rest_problem(rest, -EFORBIDDEN, "default_password",
 			    REST_TEXT(rest,
@@ -131,15 +131,15 @@ static int by_header(struct rest *rest, const char *text)
 	if (err && err != -ENOENT)
 		return err;
 	/* An unknown user costs the same hash as a known one. */
-	xauth_digest(digest, auth.nonce, who ? who->verifier : "", auth.username, auth.domain,
+	xauth_digest(digest, auth.nonce, who ? who->user.verifier : "", auth.username, auth.domain,
 		     auth.created);
 	equal = xauth_equal(digest, auth.digest);
-	if (!who || !who->enabled || !who->may_api || !who->is_local || !*who->verifier || !equal) {
+	if (!who || !who->user.enabled || !who->user.api || !who->is_local || !*who->user.verifier || !equal) {
 		principal_free(who);
 		return attempt_failed(rest, &attempt);
 	}
 
-	err = xauth_nonces_use(rest->web->nonces, who->user_id, auth.nonce, auth.created_s, now_s);
+	err = xauth_nonces_use(rest->web->nonces, who->user.id, auth.nonce, auth.created_s, now_s);
 	if (err) {
 		principal_free(who);
 		return err == -EDUPLICATE ? attempt_failed(rest, &attempt) :
@@ -192,12 +192,12 @@ int auth_request(struct rest *rest, bool anonymous_ok)
 	if (err)
 		return err;
 
-	log_context_set(rest->who->domain, NULL);
+	log_context_set(rest->who->user.domain, NULL);
 	if (!rest->req->headers[H_ACCEPT_LANGUAGE] && *rest->who->language)
 		rest->lang = *rest->who->language == 'i' ? SCH_IT : SCH_EN;
 	if (!per_s)
 		return 0;
-	snprintf(name, sizeof(name), "r:%lld", (long long)rest->who->user_id);
+	snprintf(name, sizeof(name), "r:%lld", (long long)rest->who->user.id);
 	return auth_rate(rest, name,
 			 (struct web_rate){ .burst = 2 * per_s,
 					    .refill_ms = per_s < 1000 ? 1000 / per_s : 1 });
@@ -205,7 +205,7 @@ int auth_request(struct rest *rest, bool anonymous_ok)
 
 int auth_password(struct rest *rest, const char *username, const char *password)
 {
-	char name[128], hash[XAUTH_HEX_BYTES], *domain;
+	char name[128], hash[XAUTH_HEX_BYTES], salt[SCH_SALT_SIZE], *domain;
 	struct principal *who = NULL;
 	struct attempt attempt;
 	bool equal;
@@ -224,14 +224,19 @@ int auth_password(struct rest *rest, const char *username, const char *password)
 			     domain && xauth_is_machine_domain(domain) ? "" : domain);
 	if (err && err != -ENOENT)
 		return err;
-	xauth_digest_password(hash, password, who ? who->salt : "");
-	equal = who && xauth_equal(hash, who->verifier);
-	if (!who || !who->enabled || !who->is_local || !*who->verifier || !equal) {
+	err = sch_salt(salt, rest->db, who ? who->user.domain : domain ? domain : "");
+	if (err) {
+		principal_free(who);
+		return err;
+	}
+	xauth_digest_password(hash, password, salt);
+	equal = who && xauth_equal(hash, who->user.verifier);
+	if (!who || !who->user.enabled || !who->is_local || !*who->user.verifier || !equal) {
 		principal_free(who);
 		return attempt_failed(rest, &attempt);
 	}
 	rest->who = who;
-	if (!who->may_gui)
+	if (!who->user.gui)
 		return rest_problem(rest, -EFORBIDDEN, "no_gui_access",
 				    REST_TEXT(rest, "Questo utente non ha l'accesso GUI.",
 					      "This user has no GUI access."));

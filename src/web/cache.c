@@ -71,12 +71,9 @@ static char *make_key(const struct rest *rest)
 {
 	uint8_t hash[SHA256_DIGEST_LENGTH];
 
-	if (rest->who->is_admin)
-		memset(hash, 0xff, sizeof(hash));
-	else
-		SHA256(rest->who->levels, sizeof(rest->who->levels), hash);
-	return arena_printf(rest->req->arena, "%lld|%d|%02x%02x%02x%02x%02x%02x%02x%02x|%d|%s|%s?%s",
-			    (long long)rest->ctx.tenant_id, rest->who->is_admin, hash[0], hash[1],
+	SHA256(rest->who->user.levels, sizeof(rest->who->user.levels), hash);
+	return arena_printf(rest->req->arena, "%lld|%02x%02x%02x%02x%02x%02x%02x%02x|%d|%s|%s?%s",
+			    (long long)rest->ctx.tenant_id, hash[0], hash[1],
 			    hash[2], hash[3], hash[4], hash[5], hash[6], hash[7], rest->repr,
 			    rest->lang == SCH_IT ? "it" : "en", rest->req->path, rest->req->query);
 }

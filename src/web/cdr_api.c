@@ -90,7 +90,7 @@ static int read_tenants(struct reading *reading)
 	char id[24];
 	int err, n;
 
-	if (reading->rest->who->tenant_id)
+	if (reading->rest->who->user.tenant_id)
 		return 0;
 	reading->tenants = json_object();
 	err = db_query(&rows, reading->rest->db, "SELECT id, domain FROM \"tenant\"", DB_NO_ARGS);
@@ -137,7 +137,7 @@ static int on_row(const struct cdr *cdr, void *arg)
 /* Whose calls: all of the tenant for those who may see the register, else one's own (D-242). */
 static int set_scope(struct rest *rest, struct cdr_query *query)
 {
-	query->tenant_id = rest->who->tenant_id;
+	query->tenant_id = rest->who->user.tenant_id;
 	if (principal_level(rest->who, "call_log_view") >= SCH_LEVEL_LIST)
 		return 0;
 	if (!*rest->who->extension)
@@ -202,7 +202,7 @@ static int answer_calls(struct rest *rest, const char *format_name, struct cdr_q
 	reading->needs_details = format == CDR_DETAILED;
 	reading->printer = (struct cdr_printer){ .format = format, .repr = rest->repr,
 						 .category = category,
-						 .with_tenant = !rest->who->tenant_id };
+						 .with_tenant = !rest->who->user.tenant_id };
 	cdr_print_begin(&reading->printer);
 	err = read_calls(reading, query);
 	cdr_print_end(&reading->printer);
@@ -363,7 +363,7 @@ int rest_cdr_page(struct rest *rest)
 	reading->skip = (page - 1) * page_size;
 	reading->take = page_size;
 	reading->printer = (struct cdr_printer){ .format = CDR_DETAILED, .repr = REPR_JSON,
-						 .with_tenant = !rest->who->tenant_id };
+						 .with_tenant = !rest->who->user.tenant_id };
 	cdr_print_begin(&reading->printer);
 	err = read_calls(reading, &query);
 	cdr_print_end(&reading->printer);

@@ -332,7 +332,7 @@ static int create(struct rest *rest, const json_t *body, int64_t *id)
 static void idempotency_hash(char *buf, const struct rest *rest, const char *key)
 {
 	uint8_t hash[SHA256_DIGEST_LENGTH];
-	char *text = arena_printf(rest->req->arena, "%lld|%s|%s", (long long)rest->who->user_id,
+	char *text = arena_printf(rest->req->arena, "%lld|%s|%s", (long long)rest->who->user.id,
 				  rest->req->path, key);
 
 	SHA256((const uint8_t *)(text ? text : key), strlen(text ? text : key), hash);

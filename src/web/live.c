@@ -38,8 +38,8 @@ static int ask_switch(struct rest *rest, const char *subject, json_t *question, 
 
 static json_t *own_tenant(const struct rest *rest)
 {
-	return rest->who->tenant_id ?
-		json_pack("{s:I}", "tenant_id", (json_int_t)rest->who->tenant_id) : json_object();
+	return rest->who->user.tenant_id ?
+		json_pack("{s:I}", "tenant_id", (json_int_t)rest->who->user.tenant_id) : json_object();
 }
 
 /* A list of the switch, as {"items": [...], "total": n} on v2 and a plain array on /rest/. */
@@ -55,7 +55,7 @@ static int answer_items(struct rest *rest, json_t *items)
 /* Never more than the caller's own, whatever the switch sent (D-226). */
 static bool is_own(const struct rest *rest, const json_t *item)
 {
-	return !rest->who->tenant_id || js_int(item, "tenant_id", -1) == rest->who->tenant_id;
+	return !rest->who->user.tenant_id || js_int(item, "tenant_id", -1) == rest->who->user.tenant_id;
 }
 
 int rest_live_registrations(struct rest *rest)
@@ -244,7 +244,7 @@ static int64_t count_rows(struct rest *rest, const char *name)
 	struct sch_out out = { 0 };
 	int64_t total = 0;
 
-	if (entity && rest->who->tenant_id)
+	if (entity && rest->who->user.tenant_id)
 		(void)sch_list(&rest->ctx, entity, &query, &out, &total); /* 0 when it fails */
 	sch_out_free(&out);
 	return total;
@@ -308,7 +308,7 @@ int rest_cti_users(struct rest *rest)
 	int64_t total = 0;
 	int err;
 
-	if (!rest->who->tenant_id)
+	if (!rest->who->user.tenant_id)
 		return rest_problem(rest, -EFORBIDDEN, "tenant_only",
 				    REST_TEXT(rest, "Un utente di macchina non agisce dentro un tenant.",
 					      "A machine user does not act inside a tenant."));

@@ -652,6 +652,8 @@ int web_loop_open(struct web *web)
 	if (!web->https)
 		return -EADDRINUSE;
 
+	if (!web->config->http_port)
+		return 0;
 	vhost = info;
 	vhost.vhost_name = "http";
 	vhost.protocols = http_protocols;

@@ -12,24 +12,17 @@
  */
 struct db;
 
-enum principal_via { VIA_HEADER, VIA_SESSION, VIA_LOOPBACK };
+enum principal_via { VIA_HEADER, VIA_SESSION };
 
 struct principal {
-	int64_t user_id, tenant_id; /* tenant 0: a machine user */
-	int64_t extension_id;       /* 0 none */
-	char username[128], domain[128], tenant_name[128], role[128], extension[32];
+	struct sch_user user;       /* tenant_id 0: a machine user */
+	char extension[32];         /* number of the user's own; "" none */
 	char full_name[160];        /* "admin@default", for the audit */
-	char salt[40], verifier[80];
-	bool enabled, may_gui, may_api, is_admin, is_local;
+	char language[8];           /* "it", "en" or "" */
+	bool is_local;              /* the password is ours (BASE-73) */
 	bool node_rights;           /* may act on node-level entities (D-034) */
 	bool privacy;               /* sees external numbers complete (D-046) */
 	bool must_change_password;
-	bool default_password;      /* D-037 */
-	int priority;
-	char language[8];
-	uint8_t levels[SCH_MAX_PERMISSIONS]; /* enum sch_level by index of sch_permissions[] */
-	int64_t role_id;
-	char role_kind[24];
 	enum principal_via via;
 	char csrf[48];              /* VIA_SESSION */
 	char session_hash[72];
@@ -44,8 +37,5 @@ enum sch_level principal_level(const struct principal *who, const char *permissi
  */
 int principal_find(struct principal **ret, struct db *db, const char *username, const char *domain);
 int principal_by_id(struct principal **ret, struct db *db, int64_t user_id);
-
-/* The tenant's salt, of "" the machine's. buf: 40 bytes. -ENOENT: no such tenant. */
-int principal_salt(char *buf, size_t size, struct db *db, const char *domain);
 
 #endif

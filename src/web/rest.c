@@ -471,12 +471,12 @@ static int set_context(struct rest *rest)
 	ctx->address = rest->req->address;
 	if (!who)
 		return 0;
-	ctx->tenant_id = who->tenant_id;
-	ctx->user_id = who->user_id;
+	ctx->tenant_id = who->user.tenant_id;
+	ctx->user_id = who->user.id;
 	ctx->user_name = who->full_name;
-	ctx->levels = who->is_admin ? NULL : who->levels;
-	ctx->role_id = who->role_id;
-	ctx->role_priority = who->priority;
+	ctx->levels = who->user.levels;
+	ctx->role_id = who->user.role_id;
+	ctx->role_priority = who->user.role_priority;
 	if (!rest->entity)
 		return 0;
 	if (rest->entity->scope == SCH_PBX) {
@@ -485,7 +485,7 @@ static int set_context(struct rest *rest)
 					    REST_TEXT(rest, "Riservato all'amministratore della macchina.",
 						      "Only the machine's administrator may do this."));
 		ctx->tenant_id = 0;
-	} else if (rest->entity->scope == SCH_TENANT && !who->tenant_id) {
+	} else if (rest->entity->scope == SCH_TENANT && !who->user.tenant_id) {
 		return rest_problem(rest, -EFORBIDDEN, "tenant_only",
 				    REST_TEXT(rest, "Un utente di macchina non agisce dentro un tenant.",
 					      "A machine user does not act inside a tenant."));

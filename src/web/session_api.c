@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <openssl/hmac.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -17,8 +16,6 @@
 #include "web/web_priv.h"
 #include "web/xauth.h"
 
-#define PASSWORD_MIN_CHARS 8
-#define SALT_CHARS         32
 
 static json_t *permissions_of(const struct principal *who)
 {
@@ -27,7 +24,7 @@ static json_t *permissions_of(const struct principal *who)
 	for (size_t i = 0; i < sch_n_permissions; i++) {
 		const struct sch_permission *p = &sch_permissions[i];
 		enum sch_level level = principal_level(who, p->key);
-		bool here = who->tenant_id ? p->tenant || (who->node_rights && p->node) : p->node;
+		bool here = who->user.tenant_id ? p->tenant || (who->node_rights && p->node) : p->node;
 
 		if (here && level > SCH_LEVEL_NONE)
 			json_object_set_new(permissions, p->key, json_string(sch_level_name(level)));
@@ -49,9 +46,9 @@ static int answer_session(struct rest *rest, int status)
 	rest_header(rest, "Cache-Control", "no-store");
 	return rest_answer(
 		rest, status,
-		json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:s*,s:s,s:b,s:b,s:o}", "username", who->username,
-			  "domain", who->domain, "tenant_id", (json_int_t)who->tenant_id,
-			  "tenant_name", who->tenant_name, "role", who->role, "language",
+		json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:s*,s:s,s:b,s:b,s:o}", "username", who->user.username,
+			  "domain", who->user.domain, "tenant_id", (json_int_t)who->user.tenant_id,
+			  "tenant_name", who->user.tenant_name, "role", who->user.role_name, "language",
 			  session_language(rest), "extension", *who->extension ? who->extension : NULL,
 			  "csrf", who->csrf, "node_rights", who->node_rights, "must_change_password",
 			  who->must_change_password, "permissions", permissions_of(who)));
@@ -130,20 +127,21 @@ int rest_session_patch(struct rest *rest)
 
 static int check_new_password(struct rest *rest, const char *current, const char *fresh)
 {
-	char hash[XAUTH_HEX_BYTES];
+	char hash[XAUTH_HEX_BYTES], salt[SCH_SALT_SIZE];
+	int err = sch_salt(salt, rest->db, rest->who->user.domain);
 
-	xauth_digest_password(hash, current, rest->who->salt);
-	if (!xauth_equal(hash, rest->who->verifier))
+	if (err)
+		return err;
+	xauth_digest_password(hash, current, salt);
+	if (!xauth_equal(hash, rest->who->user.verifier))
 		return rest_problem(rest, -EINVAL, "wrong_password",
 				    REST_TEXT(rest, "La password attuale non è quella.",
 					      "The current password is not right."));
-	if (strlen(fresh) < PASSWORD_MIN_CHARS || !strcasecmp(fresh, rest->who->username) ||
-	    !strcmp(fresh, current))
+	if (!strcasecmp(fresh, rest->who->user.username) || !strcmp(fresh, current))
 		return rest_problem(rest, -EINVAL, "weak_password",
 				    REST_TEXT(rest,
-					      "La nuova password deve avere almeno %d caratteri ed essere diversa dalla precedente e dal nome utente.",
-					      "The new password needs at least %d characters and must differ from the old one and from the user name."),
-				    PASSWORD_MIN_CHARS);
+					      "La nuova password deve essere diversa dalla precedente e dal nome utente.",
+					      "The new password must differ from the old one and from the user name."));
 	return 0;
 }
 
@@ -158,7 +156,7 @@ int rest_password_change(struct rest *rest)
 	int64_t id;
 	int err;
 
-	snprintf(name, sizeof(name), "pw:%lld", (long long)rest->who->user_id);
+	snprintf(name, sizeof(name), "pw:%lld", (long long)rest->who->user.id);
 	err = auth_rate(rest, name, (struct web_rate){ .burst = 10, .refill_ms = 6000 });
 	if (err)
 		return err;
@@ -174,12 +172,12 @@ int rest_password_change(struct rest *rest)
 	patch = json_pack("{s:s,s:b}", "password", fresh, "force_password_change", 0);
 	rest->ctx.system = true; /* his own, predefined user or not */
 	rest->ctx.levels = NULL;
-	err = sch_write(&rest->ctx, entity, SCH_PATCH, rest->who->user_id, patch, 0, &id);
+	err = sch_write(&rest->ctx, entity, SCH_PATCH, rest->who->user.id, patch, 0, &id);
 	if (err)
 		goto out;
-	web_applier_touch(rest->web->applier, rest->who->tenant_id);
+	web_applier_touch(rest->web->applier, rest->who->user.tenant_id);
 
-	err = principal_by_id(&now, rest->db, rest->who->user_id);
+	err = principal_by_id(&now, rest->db, rest->who->user.id);
 	if (err)
 		goto out;
 	snprintf(now->csrf, sizeof(now->csrf), "%s", rest->who->csrf);
@@ -196,36 +194,11 @@ out:
 
 /* ------------------------------------------------------------------ salt */
 
-static void make_salt_key(char *buf, size_t size)
-{
-	seal_random_hex(buf, size < 65 ? size : 65);
-}
-
-/* D-225: unknown domains get a salt that never changes either, so that they tell nothing. */
-static int pseudo_salt(char *buf, struct rest *rest, const char *domain)
-{
-	uint8_t mac[EVP_MAX_MD_SIZE];
-	char key[80], name[256];
-	unsigned len = 0;
-	int err = web_setting(key, sizeof(key), rest->db, "salt_key", make_salt_key);
-
-	if (err)
-		return err;
-	snprintf(name, sizeof(name), "%s", domain);
-	for (char *p = name; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p += 'a' - 'A';
-	HMAC(EVP_sha256(), key, (int)strlen(key), (const uint8_t *)name, strlen(name), mac, &len);
-	for (unsigned i = 0; i < SALT_CHARS / 2; i++)
-		snprintf(buf + 2 * i, 3, "%02x", mac[i]);
-	return 0;
-}
-
 /* API-03, D-224. */
 int rest_salt_get(struct rest *rest)
 {
 	static const struct web_rate rate = { .burst = 10, .refill_ms = 100 }; /* D-245 */
-	char salt[64] = "", name[80];
+	char salt[SCH_SALT_SIZE], name[80];
 	struct web_text text = { 0 };
 	int err;
 
@@ -233,9 +206,7 @@ int rest_salt_get(struct rest *rest)
 	err = auth_rate(rest, name, rate);
 	if (err)
 		return err;
-	err = principal_salt(salt, sizeof(salt), rest->db, rest->params[0]);
-	if (err == -ENOENT || (!err && !*salt))
-		err = pseudo_salt(salt, rest, rest->params[0]);
+	err = sch_salt(salt, rest->db, rest->params[0]);
 	if (err)
 		return err;
 	rest_header(rest, "Cache-Control", "no-store");

@@ -51,7 +51,7 @@ static void hash_hex(char *buf, const char *text, size_t bytes)
 /* Changes with the password, and tells nothing about it. */
 static void password_mark(char *buf, const struct principal *who)
 {
-	hash_hex(buf, who->verifier, 8);
+	hash_hex(buf, who->user.verifier, 8);
 }
 
 int session_token(char *token, const char *cookie)
@@ -96,7 +96,7 @@ int session_begin(struct db *db, struct principal *who, const char *address, cha
 	return db_exec(db,
 		       "INSERT INTO web_session (token_hash, user_id, csrf, password_mark, address,"
 		       " began_s, seen_s) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-		       DB_ARGS(db_text(who->session_hash), db_i64(who->user_id), db_text(who->csrf),
+		       DB_ARGS(db_text(who->session_hash), db_i64(who->user.id), db_text(who->csrf),
 			       db_text(mark), db_text(address), db_i64(now_s), db_i64(now_s)));
 }
 
@@ -134,7 +134,7 @@ int session_find(struct principal **ret, struct db *db, const char *token)
 	if (err)
 		return err;
 	password_mark(now_mark, who);
-	if (strcmp(mark, now_mark) || !who->enabled || !who->may_gui) {
+	if (strcmp(mark, now_mark) || !who->user.enabled || !who->user.gui) {
 		principal_free(who);
 		(void)session_end(db, hash); /* it is over either way */
 		return -ENOENT;
@@ -165,7 +165,7 @@ int session_end_others(struct db *db, const struct principal *who)
 	int err;
 
 	err = db_exec(db, "DELETE FROM web_session WHERE user_id = $1 AND token_hash <> $2",
-		      DB_ARGS(db_i64(who->user_id), db_text(who->session_hash)));
+		      DB_ARGS(db_i64(who->user.id), db_text(who->session_hash)));
 	if (err)
 		return err;
 	password_mark(mark, who);

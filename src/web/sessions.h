@@ -32,7 +32,7 @@ int session_set_language(struct db *db, struct principal *who, const char *langu
 /* The token in a Cookie header. token: SESSION_TOKEN_CHARS + 1 bytes. -ENOENT. */
 int session_token(char *token, const char *cookie);
 
-/* Named values this module keeps for ever, made at first use: "salt_key", "serial". -errno. */
+/* Named values this module keeps for ever, made at first use: "serial". -errno. */
 int web_setting(char *buf, size_t size, struct db *db, const char *name,
 		void (*make)(char *buf, size_t size));
 

@@ -228,7 +228,7 @@ static bool may_see(const struct socket *socket, const struct event *event)
 	const struct principal *who = socket->who;
 	const char *own = who->extension;
 
-	if (event->tenant_id != who->tenant_id && !(event->tenant_id == 0 && who->node_rights))
+	if (event->tenant_id != who->user.tenant_id && !(event->tenant_id == 0 && who->node_rights))
 		return false;
 	if (!strcmp(event->topic, "entity.changed")) {
 		const struct sch_entity *entity = sch_find(js_str(event->data, "entity", ""));
