@@ -241,6 +241,8 @@ static void start_sending(struct web_req *req)
 	req->state = REQ_SENDING;
 	print_head(req);
 	lws_set_timeout(req->wsi, PENDING_TIMEOUT_HTTP_CONTENT, SEND_TIMEOUT_S);
+	/* lws calls nobody back, not even for writing, while reading is held up. */
+	lws_rx_flow_control(req->wsi, 1);
 	lws_callback_on_writable(req->wsi);
 }
 
@@ -310,7 +312,6 @@ static int continue_sending(struct web *web, struct web_session *session, struct
 
 	close = !req->keep_alive || req->resp.close;
 	forget(web, session);
-	lws_rx_flow_control(wsi, 1);
 	if (close && !lws_partial_buffered(wsi))
 		return -1;
 	return lws_http_transaction_completed(wsi) ? -1 : 0;
