@@ -2,7 +2,9 @@
 #include "sip/inv_priv.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
+#include <strings.h>
 #include "sip/edge.h"
 #include "snapshot/snapshot.h"
 
@@ -405,9 +407,28 @@ int inv_send_cancel(struct inv *inv, uint16_t scode, uint8_t q850, const char *r
 
 /* ------------------------------------------------------------------ responses */
 
+/* Where ";rport" stands in the top Via. By hand: this runs for each response, and libre's search is
+ * by regular expression. */
 static bool has_rport(const struct sip_msg *msg, struct pl *rport)
 {
-	return !msg_param_exists(&msg->via.params, "rport", rport);
+	static const char name[] = ";rport";
+	const char *p = msg->via.params.p, *end = p + msg->via.params.l;
+
+	for (; p && end - p >= (ptrdiff_t)sizeof(name) - 1; ++p) {
+		const char *after = p + sizeof(name) - 1;
+
+		if (*p != ';' || strncasecmp(p, name, sizeof(name) - 1) ||
+		    (after < end && *after != ';' && *after != '=' && *after != ' '))
+			continue;
+		rport->p = p;
+		rport->l = sizeof(name) - 1;
+		if (after < end && *after == '=') /* filled in by a hop before: replaced */
+			rport->l += strcspn(after, "; ,\r\n");
+		if (rport->p + rport->l > end)
+			rport->l = (size_t)(end - p);
+		return true;
+	}
+	return false;
 }
 
 /* RFC 3261 section 18.2.1, RFC 3581 section 4. */
