@@ -50,10 +50,17 @@ static void on_event(const struct inv_event *ev, void *arg)
 		free(leg);
 		break;
 	case INV_EV_OFFER:
-		(void)inv_reanswer(leg->inv, 488, NULL, NULL);
+		if (other)
+			(void)inv_reoffer(other->inv, *sdp ? sdp : NULL, NULL);
 		break;
 	case INV_EV_REANSWER:
+		if (other)
+			(void)inv_reanswer(other->inv, ev->scode, NULL, *sdp ? sdp : NULL);
+		break;
 	case INV_EV_ACK:
+		if (other && *sdp)
+			(void)inv_ack(other->inv, sdp);
+		break;
 	case INV_EV_INFO:
 	case INV_EV_REFER:
 		break;
@@ -81,7 +88,7 @@ static void on_invite(struct bench *bench, const struct sip_msg *msg)
 						  .contact_user = "bench",
 						  .dst = &bench->dst,
 						  .tp = SIP_TRANSP_UDP,
-						  .sdp = sdp },
+						  .sdp = *sdp ? sdp : NULL },
 		       on_event, b)) {
 		bench->failed++;
 		free(b);
