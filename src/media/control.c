@@ -165,7 +165,7 @@ static void conn_packet(struct conn *conn, const uint8_t *data, size_t len)
 			break;
 		}
 	}
-	if (n < 0)
+	if (n < 0 && !conn->n_bad++) /* once for a connection: it may send many */
 		log_error("media.control.message", "a switch sent a message that is not valid",
 			  kv_text("why", why), kv_int("bytes", len));
 }
@@ -248,6 +248,8 @@ static void turn(struct control *control)
 
 	control_take_events(control);
 	lease_expire(control);
+	if (!n)
+		pool_prepare(control->pool, CONTROL_IDLE_BIND);
 	for (unsigned i = 0; i < control->n_relays; i++)
 		relay_wake(control->relays[i]);
 	for (int i = 0; i < CONTROL_MAX_CONNS; i++) {

@@ -16,6 +16,7 @@
 #define CONTROL_BUCKETS     16384 /* of the stream table; a power of two */
 #define CONTROL_TURN_MS     100
 #define CONTROL_READ_TURN   64
+#define CONTROL_IDLE_BIND   32    /* port pairs bound ahead in an idle turn */
 
 struct lease;
 
@@ -30,7 +31,7 @@ struct conn {
 	int fd;
 	struct lease *lease; /* NULL before MP_HELLO */
 	struct out_batch *first, *last, *spare;
-	unsigned n_batches;
+	unsigned n_batches, n_bad;
 	bool blocked, dead;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/relay.h"
 
+#include "base/log.h"
 #include "media/moh.h"
 
 /* What the relay sends by itself: music on hold and digits. Every RELAY_TICK_MS, relay thread only. */
@@ -75,6 +76,12 @@ void generate_music_start(struct relay *relay, struct stream *stream, uint32_t m
 	stream->music = true;
 	stream->music_marker = true;
 	relay_gen_add(relay, stream);
+
+	if (!relay->told_no_music && stream->codec == MEDIA_CODEC_OTHER) {
+		relay->told_no_music = true;
+		log_warn("media.moh.codec", "music on hold cannot be sent in this codec; it is silent",
+			 kv_int("payload_type", stream->pt), kv_int("clock_hz", stream->clock_hz));
+	}
 }
 
 void generate_music_stop(struct relay *relay, struct stream *stream)

@@ -260,18 +260,18 @@ static int ports_set(struct pool *pool, uint32_t first, uint32_t last)
 	return 0;
 }
 
-/* So that the first calls after a start do not pay for binding. */
-static void prepare(struct pool *pool)
+/* So that calls do not pay for binding. */
+void pool_prepare(struct pool *pool, size_t n)
 {
-	size_t want = pool->n_pairs / 2 < POOL_PREPARED ? pool->n_pairs / 2 : POOL_PREPARED;
+	size_t most = pool->n_pairs / 2 < POOL_IDLE ? pool->n_pairs / 2 : POOL_IDLE;
+	bool ipv6 = !pool->families[0].addr.sa.sa_family;
 	struct slot *slot;
 
-	for (size_t i = 0; i < want; i++) {
-		struct relay *relay = pool->opts.relays[i % pool->opts.n_relays];
-		bool ipv6 = !pool->families[0].addr.sa.sa_family;
+	for (size_t i = 0; i < n && pool->n_slots < most; i++) {
+		struct relay *relay = pool->opts.relays[pool->n_slots % pool->opts.n_relays];
 
 		if (bind_next(&slot, pool, relay, ipv6))
-			break; /* pool_take() will tell why */
+			return; /* pool_take() will tell why */
 		idle_push(slot);
 	}
 }
@@ -298,7 +298,7 @@ int pool_alloc(struct pool **ret, const struct pool_opts *opts)
 		pool_free(pool);
 		return err;
 	}
-	prepare(pool);
+	pool_prepare(pool, POOL_PREPARED);
 	*ret = pool;
 	return 0;
 }

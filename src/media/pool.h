@@ -11,8 +11,9 @@
  * rest for POOL_REST_MS while others are left, so that late packets do not hit a new call. Control
  * thread only.
  */
-#define POOL_REST_MS  2000
-#define POOL_PREPARED 512 /* pairs bound at start, over all relays */
+#define POOL_REST_MS  1000
+#define POOL_PREPARED 512  /* pairs bound at start, over all relays */
+#define POOL_IDLE     2048 /* bound while nothing else is to be done */
 
 struct pool;
 struct relay;
@@ -36,6 +37,9 @@ void pool_free(struct pool *pool); /* after the relays have stopped */
  */
 int pool_take(struct slot **ret, struct pool *pool, struct relay *relay, bool ipv6);
 void pool_give(struct pool *pool, struct slot *slot);
+
+/* Binds n more pairs ahead of need, up to POOL_IDLE or half the range. */
+void pool_prepare(struct pool *pool, size_t n);
 
 struct pool_stats {
 	size_t pairs;  /* in the range, per family */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -452,6 +453,8 @@ static void *thread_main(void *arg)
 {
 	struct relay *relay = arg;
 
+	/* Voice before everything else of this machine, where that is allowed to us. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), RELAY_NICE);
 	while (!relay->stop)
 		turn(relay);
 	return NULL;

@@ -24,6 +24,7 @@
 #define RELAY_IDLE_MS    250  /* housekeeping: timeouts, commands that did not wake us */
 #define RELAY_TICK_MS    20   /* music and digits */
 #define RELAY_EVENTS     256
+#define RELAY_NICE       (-11)
 
 #define MEDIA_LATCH_US       1000000 /* a better source may replace the first within this time */
 #define MEDIA_STRAYS_MAX     64      /* packets to a closed port before it is muted */
@@ -117,7 +118,7 @@ struct relay {
 
 	/* this thread */
 	int epoll_fd, timer_fd;
-	bool ticking, stop, wake_control;
+	bool ticking, stop, wake_control, told_no_music;
 	sem_t *done; /* who waits for the end of this turn */
 	uint64_t now_us, house_at_us;
 	struct stream *streams, *gens;
