@@ -2,60 +2,45 @@
 #ifndef AOIDE_BENCH_REGISTER_SNAPSHOT_H
 #define AOIDE_BENCH_REGISTER_SNAPSHOT_H
 
+#include "base/mem.h"
 #include "snapshot/snapshot.h"
 
-struct snap {
-	struct snap_sip sip;
-	struct snap_tenant tenant;
-	struct snap_account *accounts;
-	unsigned n;
-};
-
-__attribute__((weak)) const struct snap_sip *snap_sip(const struct snap *snap)
-{
-	return &snap->sip;
-}
-
-__attribute__((weak)) const struct snap_account *snap_account_find(const struct snap *snap,
-								    const char *username, size_t len)
-{
-	unsigned i = len == 7 ? (unsigned)atoi(username + 1) : snap->n;
-
-	return i < snap->n ? &snap->accounts[i] : NULL;
-}
-
-__attribute__((weak)) bool snap_net_allows(const struct snap_net *list, size_t n, const uint8_t addr[16])
-{
-	(void)list;
-	(void)addr;
-	return !n;
-}
-
+/* A tenant with n accounts, named by format, without a database. */
 static struct snap *bench_snapshot(unsigned n, const char *format, const char *password)
 {
-	struct snap *snap = calloc(1, sizeof(*snap));
+	struct arena *arena = NULL, *sip_arena = NULL;
+	struct snap *snap = NULL;
+	struct snap_tenant *tenant;
+	struct snap_account *accounts;
+	struct snap_sip *sip;
 
-	snap->sip = (struct snap_sip){ .realm = "aoide", .user_agent = "Aoide", .min_expires_s = 60,
+	if (snap_alloc(&snap) || arena_alloc(&arena, 1024 * 1024) || arena_alloc(&sip_arena, 4096))
+		return NULL;
+	tenant = arena_zalloc(arena, sizeof(*tenant));
+	accounts = arena_zalloc(arena, n * sizeof(*accounts));
+	sip = arena_zalloc(sip_arena, sizeof(*sip));
+	if (!tenant || !accounts || !sip)
+		return NULL;
+	*sip = (struct snap_sip){ .realm = "aoide", .user_agent = "Aoide", .min_expires_s = 60,
 		.max_expires_s = 3600, .options_interval_s = 25 };
-	snap->tenant.id = 1;
-	snap->n = n;
-	snap->accounts = calloc(n, sizeof(*snap->accounts));
 	for (unsigned i = 0; i < n; i++) {
-		struct snap_account *a = &snap->accounts[i];
-		char *name = malloc(16), text[128];
+		char name[64], text[128];
 		int len;
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(name, 16, format, i);
+		snprintf(name, sizeof(name), format, i);
 #pragma GCC diagnostic pop
-		*a = (struct snap_account){ .id = i + 1, .username = name, .enabled = true,
-			.max_contacts = 1, .transports = 0x1f, .tenant = &snap->tenant };
+		accounts[i] = (struct snap_account){ .id = i + 1, .username = arena_strdup(arena, name),
+			.enabled = true, .max_contacts = 1, .transports = 0x1f, .tenant = tenant };
 		len = snprintf(text, sizeof(text), "%s:aoide:%s", name, password);
-		md5((const uint8_t *)text, (size_t)len, a->ha1_md5);
-		crypto_hash_sha256(a->ha1_sha256, (const uint8_t *)text, (size_t)len);
+		md5((const uint8_t *)text, (size_t)len, accounts[i].ha1_md5);
+		crypto_hash_sha256(accounts[i].ha1_sha256, (const uint8_t *)text, (size_t)len);
 	}
-	return snap;
+	*tenant = (struct snap_tenant){ .id = 1, .domain = "bench", .arena = arena, .refs = 1,
+		.n_accounts = n, .accounts = accounts };
+	snap_swap_sip(snap, sip, sip_arena);
+	return snap_swap(snap, 1, tenant) ? NULL : snap;
 }
 
 #endif

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "snapshot/snapshot.h"
 #include "sip/digest.h"
 #include "sip/edge.h"
@@ -38,10 +39,8 @@ struct fix {
 	struct edge *edge;
 	struct edge_opts opts;
 	struct snap *snap;
-	struct snap_tenant tenant;
-	struct snap_sip sip;
-	struct snap_account accounts[FIX_ACCOUNTS];
-	struct snap_extension extension;
+	struct snap_sip *sip;           /* in snap */
+	struct snap_account *accounts;  /* in snap */
 	uint16_t port, tls_port, ws_port, fd_port;
 	int fd;          /* UDP */
 	char rx[65536];  /* what came last */
@@ -53,48 +52,6 @@ struct fix {
 
 /* ------------------------------------------------------------------ a snapshot by hand */
 
-static struct fix *fix_current; /* whose accounts the functions below find */
-
-UNUSED __attribute__((weak)) const struct snap_sip *snap_sip(const struct snap *snap)
-{
-	(void)snap;
-	return &fix_current->sip;
-}
-
-UNUSED __attribute__((weak)) const struct snap_account *
-snap_account_find(const struct snap *snap, const char *username, size_t len)
-{
-	(void)snap;
-	for (size_t i = 0; i < FIX_ACCOUNTS; i++) {
-		const struct snap_account *account = &fix_current->accounts[i];
-
-		if (strlen(account->username) == len && !memcmp(account->username, username, len))
-			return account;
-	}
-	return NULL;
-}
-
-UNUSED __attribute__((weak)) const struct snap_account *
-snap_account_by_id(const struct snap *snap, int64_t tenant_id, int64_t id)
-{
-	(void)snap;
-	return tenant_id == 1 && id >= 1 && id <= FIX_ACCOUNTS ? &fix_current->accounts[id - 1] : NULL;
-}
-
-UNUSED __attribute__((weak)) bool snap_net_allows(const struct snap_net *list, size_t n,
-						  const uint8_t addr[16])
-{
-	for (size_t i = 0; i < n; i++) {
-		size_t whole = list[i].prefix / 8, rest = list[i].prefix % 8;
-		uint8_t mask = (uint8_t)(0xff << (8 - rest));
-
-		if (!memcmp(list[i].addr, addr, whole) &&
-		    (!rest || !((list[i].addr[whole] ^ addr[whole]) & mask)))
-			return true;
-	}
-	return !n;
-}
-
 static void fix_secrets(struct snap_account *account, const char *password)
 {
 	char text[256];
@@ -104,20 +61,34 @@ static void fix_secrets(struct snap_account *account, const char *password)
 	crypto_hash_sha256(account->ha1_sha256, (const uint8_t *)text, (size_t)n);
 }
 
+/* Built as the loader does, but from here; tests change fields behind the edge's back. */
 static void fix_snapshot(struct fix *fix)
 {
 	static const char *const names[FIX_ACCOUNTS] = { "a0", "a1", "a2", "a3" };
+	struct arena *sip_arena = NULL, *arena = NULL;
+	struct snap_extension *extension;
+	struct snap_tenant *tenant;
 
-	fix->sip = (struct snap_sip){ .realm = FIX_REALM, .user_agent = "Aoide", .min_expires_s = 60,
+	assert_int_equal(snap_alloc(&fix->snap), 0);
+	assert_int_equal(arena_alloc(&sip_arena, 4096), 0);
+	assert_int_equal(arena_alloc(&arena, 4096), 0);
+	fix->sip = arena_zalloc(sip_arena, sizeof(*fix->sip));
+	*fix->sip = (struct snap_sip){ .realm = FIX_REALM, .user_agent = "Aoide", .min_expires_s = 60,
 		.max_expires_s = 3600, .options_interval_s = 25 };
-	fix->tenant = (struct snap_tenant){ .id = 1, .domain = "t", .n_accounts = FIX_ACCOUNTS };
-	fix->extension = (struct snap_extension){ .id = 1, .number = "101", .tenant = &fix->tenant };
+	tenant = arena_zalloc(arena, sizeof(*tenant));
+	extension = arena_zalloc(arena, sizeof(*extension));
+	fix->accounts = arena_zalloc(arena, FIX_ACCOUNTS * sizeof(*fix->accounts));
+	*extension = (struct snap_extension){ .id = 1, .number = "101", .tenant = tenant };
 	for (size_t i = 0; i < FIX_ACCOUNTS; i++) {
 		fix->accounts[i] = (struct snap_account){ .id = (int64_t)i + 1, .username = names[i],
 			.enabled = true, .max_contacts = 1, .transports = 0x1f,
-			.extension = &fix->extension, .tenant = &fix->tenant };
+			.extension = extension, .tenant = tenant };
 		fix_secrets(&fix->accounts[i], "pw");
 	}
+	*tenant = (struct snap_tenant){ .id = 1, .domain = "t", .arena = arena, .refs = 1,
+		.n_accounts = FIX_ACCOUNTS, .accounts = fix->accounts };
+	snap_swap_sip(fix->snap, fix->sip, sip_arena);
+	assert_int_equal(snap_swap(fix->snap, 1, tenant), 0);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -203,12 +174,11 @@ UNUSED static struct fix *fix_open(void)
 	assert_non_null(fix);
 	assert_int_equal(libre_init(), 0);
 	(void)log_level_set("*", "error");
-	fix_current = fix;
 	fix_snapshot(fix);
 	fix->fd = fix_socket(SOCK_DGRAM, &fix->fd_port);
 	fix->port = fix_free_port();
 	fix->opts = (struct edge_opts){ .listen = "127.0.0.1", .udp_port = fix->port,
-		.tcp_port = fix->port, .snap = (struct snap *)fix, .invite_h = fix_invite,
+		.tcp_port = fix->port, .snap = fix->snap, .invite_h = fix_invite,
 		.event_h = fix_event, .arg = fix };
 	fix_start(fix);
 	return fix;
@@ -217,8 +187,8 @@ UNUSED static struct fix *fix_open(void)
 UNUSED static void fix_close(struct fix *fix)
 {
 	edge_close(fix->edge);
+	snap_free(fix->snap);
 	close(fix->fd);
-	tmr_debug();
 	libre_close();
 	free(fix);
 }

@@ -195,7 +195,7 @@ static void registered_source_may_stand_for_the_password(void **state)
 	uint16_t port;
 	int other = fix_socket(SOCK_DGRAM, &port);
 
-	fix->sip.invite_auth = SNAP_INVITE_REGISTERED_SOURCE;
+	fix->sip->invite_auth = SNAP_INVITE_REGISTERED_SOURCE;
 	assert_int_equal(send_method(fix, "INVITE", NULL), 401);
 	assert_int_equal(fix_register(fix, fix->fd, "a0", "<sip:x@127.0.0.1:5070>", 3600, 1), 200);
 	assert_int_equal(send_method(fix, "INVITE", "X-Round: 2\r\n"), 486);

@@ -393,7 +393,7 @@ static void nat_contact_is_kept_alive(void **state)
 	bool crlf = false, options = false;
 
 	fix->accounts[0].nat = true;
-	fix->sip.options_interval_s = 1;
+	fix->sip->options_interval_s = 1;
 	assert_int_equal(fix_register(fix, fix->fd, "a0", "<sip:x@10.1.2.3:5062>", 3600, 1), 200);
 	for (unsigned i = 0; i < 12 && !(crlf && options && only_contact(fix, 0)->rtt_us); i++) {
 		if (!fix_wait(fix, fix->fd, 500))
