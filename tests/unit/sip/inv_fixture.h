@@ -341,8 +341,8 @@ static struct ph *ph_open(bool tcp)
 	struct ph *ph = calloc(1, sizeof(*ph));
 
 	ph->fix = fix_open();
-	ph->fix->sip.min_se_s = 90;
-	ph->fix->sip.session_expires_s = 1800;
+	ph->fix->sip->min_se_s = 90;
+	ph->fix->sip->session_expires_s = 1800;
 	ph->tcp = tcp;
 	ph->conn = -1;
 	ph->fix->edge->lsnr_req = mem_deref(ph->fix->edge->lsnr_req);
