@@ -10,9 +10,11 @@
 #include "testdb.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -449,6 +451,39 @@ static void what_cannot_be_opened_says_why(void **state)
 	assert_null(db);
 }
 
+/* A file may not grow any more: the database says so, loses nothing, and goes on when it may. */
+static void a_full_disk_is_told_apart(void **state)
+{
+	struct testdb *t = *state;
+	struct rlimit before, tiny;
+	char name[2000];
+	int err = 0;
+
+	make_people(t);
+	OK(add(t->db, 1, "first"));
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	(void)signal(SIGXFSZ, SIG_IGN);
+	OK(getrlimit(RLIMIT_FSIZE, &before));
+	tiny = before;
+	tiny.rlim_cur = 200 * 1024;
+	OK(setrlimit(RLIMIT_FSIZE, &tiny));
+	OK(db_begin(t->db));
+	for (int64_t n = 2; !err && n < 5000; n++) {
+		(void)snprintf(name, 20, "%019lld", (long long)n);
+		name[19] = 'x';
+		err = add(t->db, n, name);
+	}
+	if (!err)
+		err = db_commit(t->db);
+	assert_int_equal(err, -ENOSPC);
+	db_rollback(t->db);
+	assert_int_equal(count(t->db), 1);
+	OK(setrlimit(RLIMIT_FSIZE, &before));
+	OK(add(t->db, 2, "second"));
+	assert_int_equal(count(t->db), 2);
+}
+
 static void the_file_is_private(void **state)
 {
 	struct testdb *t = *state;
@@ -484,6 +519,7 @@ int main(void)
 			   DB_POSTGRES),
 		TESTDB_ONE("what cannot be opened says why", what_cannot_be_opened_says_why,
 			   DB_SQLITE),
+		TESTDB_ONE("a full disk is told apart", a_full_disk_is_told_apart, DB_SQLITE),
 		TESTDB_ONE("the file is private", the_file_is_private, DB_SQLITE),
 	};
 
