@@ -226,6 +226,18 @@ static int build_row(struct writing *w)
 
 /* ------------------------------------------------------------------ checks of the whole */
 
+/* A value that was refused is not missing as well. */
+static bool has_problem(const struct sch_ctx *ctx, const char *field)
+{
+	size_t n = strlen(field);
+
+	for (size_t i = 0; i < ctx->n_problems; i++)
+		if (!strncmp(ctx->problems[i].field, field, n) &&
+		    (!ctx->problems[i].field[n] || ctx->problems[i].field[n] == '.'))
+			return true;
+	return false;
+}
+
 static void check_required(struct writing *w)
 {
 	struct sch_ctx *ctx = w->ctx;
@@ -233,7 +245,7 @@ static void check_required(struct writing *w)
 	for (size_t i = 0; i < w->entity->n_fields; i++) {
 		const struct sch_field *f = &w->entity->fields[i];
 
-		if (!(f->flags & SCH_REQUIRED) || !sch_stored(f))
+		if (!(f->flags & SCH_REQUIRED) || !sch_stored(f) || has_problem(ctx, f->name))
 			continue;
 		if (!json_is_null(json_object_get(w->row, f->name)) &&
 		    json_object_get(w->row, f->name))

@@ -155,7 +155,9 @@ static int check_role(struct sch_ctx *ctx, const json_t *row, const json_t *old)
 		else if (was && !self && old_priority >= ctx->role_priority)
 			refuse_role(ctx, "L'utente ha un ruolo di priorità pari o superiore alla propria.",
 				    "The user has a role of a priority equal to or above your own.");
-		else if (id != was && (priority >= ctx->role_priority || exceeds(ctx, role)))
+		else if (id != was && (priority >= ctx->role_priority ||
+				       /* everybody may make ordinary users */
+				       (strcmp(kind, "tenant_user") && exceeds(ctx, role))))
 			refuse_role(ctx, "Si possono assegnare solo ruoli con priorità inferiore e permessi non superiori ai propri.",
 				    "You can give only roles of lower priority and with no more rights than yours.");
 	}
