@@ -336,11 +336,20 @@ static bool ph_request_handler(const struct sip_msg *msg, void *arg)
 	return true;
 }
 
-static struct ph *ph_open(bool tcp)
+static struct ph *ph_open(bool tcp, const char *listen)
 {
 	struct ph *ph = calloc(1, sizeof(*ph));
 
 	ph->fix = fix_open();
+	if (listen) {
+		struct edge *old = ph->fix->edge;
+
+		ph->fix->port = fix_free_port();
+		ph->fix->opts.udp_port = ph->fix->opts.tcp_port = ph->fix->port;
+		ph->fix->opts.listen = listen;
+		fix_start(ph->fix);
+		edge_close(old);
+	}
 	ph->fix->sip->min_se_s = 90;
 	ph->fix->sip->session_expires_s = 1800;
 	ph->tcp = tcp;
@@ -374,13 +383,19 @@ static void ph_close(struct ph *ph)
 
 static int ph_setup_udp(void **state)
 {
-	*state = ph_open(false);
+	*state = ph_open(false, NULL);
 	return 0;
 }
 
 UNUSED static int ph_setup_tcp(void **state)
 {
-	*state = ph_open(true);
+	*state = ph_open(true, NULL);
+	return 0;
+}
+
+UNUSED static int ph_setup_wildcard(void **state)
+{
+	*state = ph_open(false, "0.0.0.0");
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inv_fixture.h"
+#include "sip/q850.h"
 
 /* Basic calls, both sides (RFC 3261 sections 9, 12, 13, 15). */
 
@@ -509,6 +510,51 @@ static void tcp_dialog_stays_on_its_connection(void **state)
 	assert_int_equal(inv_count(ph->fix->edge), 0);
 }
 
+/* Bound to every address, we still name the one that the peer reaches us at. */
+static void wildcard_never_shows(void **state)
+{
+	struct ph *ph = *state;
+	static char invite[8192];
+	char via[64];
+	struct got *got;
+
+	snprintf(via, sizeof(via), "Via: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK", ph->fix->port);
+	assert_int_equal(call_peer(ph, "offer", NULL), 0);
+	str_ncpy(invite, ph_next(ph, "INVITE")->text, sizeof(invite));
+	assert_non_null(strstr(invite, via));
+	assert_null(strstr(invite, "0.0.0.0"));
+	ph_reply(ph, invite, 200, "t1", NULL, "answer");
+	got = ph_next(ph, "ACK");
+	assert_non_null(got);
+	assert_non_null(strstr(got->text, via));
+	inv_end(ph->inv, 200, NULL, 16);
+	got = ph_next(ph, "BYE");
+	assert_non_null(got);
+	assert_non_null(strstr(got->text, via));
+	ph_reply(ph, got->text, 200, NULL, NULL, NULL);
+	assert_int_equal(inv_count(ph->fix->edge), 0);
+}
+
+/* RFC 3398 sections 7.2.4.1 and 8.2.6.1. */
+static void causes_follow_the_table(void **state)
+{
+	static const struct {
+		uint16_t scode;
+		uint8_t cause;
+	} to_cause[] = { { 200, 16 }, { 404, 1 },  { 480, 18 }, { 484, 28 }, { 486, 17 },
+			 { 503, 41 }, { 600, 17 }, { 603, 21 }, { 699, 127 } },
+	  to_scode[] = { { 404, 1 },   { 486, 17 },  { 408, 18 }, { 480, 19 }, { 403, 21 },
+			 { 410, 22 },  { 502, 27 },  { 484, 28 }, { 503, 34 }, { 488, 65 },
+			 { 504, 102 }, { 500, 127 }, { 500, 99 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(to_cause); i++)
+		assert_int_equal(q850_from_sip(to_cause[i].scode), to_cause[i].cause);
+	for (size_t i = 0; i < ARRAY_SIZE(to_scode); i++)
+		assert_int_equal(sip_from_q850(to_scode[i].cause), to_scode[i].scode);
+	for (unsigned n = 0; n < 1000; n++)
+		assert_true(q850_from_sip((uint16_t)n) > 0);
+}
+
 #define UDP(name) cmocka_unit_test_setup_teardown(name, ph_setup_udp, ph_teardown)
 #define TCP(name) cmocka_unit_test_setup_teardown(name, ph_setup_tcp, ph_teardown)
 
@@ -536,6 +582,9 @@ int main(void)
 		UDP(challenges_are_answered),
 		UDP(wrong_credentials_end_the_call),
 		TCP(tcp_dialog_stays_on_its_connection),
+		cmocka_unit_test_setup_teardown(wildcard_never_shows, ph_setup_wildcard,
+						ph_teardown),
+		cmocka_unit_test(causes_follow_the_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
