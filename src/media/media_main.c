@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "media/control.h"
+#include "media/sandbox.h"
 
 #define FILES_SPARE 128  /* besides RTP sockets */
 #define FILES_LEAST 256  /* below this nothing sensible works */
@@ -135,11 +135,8 @@ int media_main(const struct config *config)
 				     .rtp_last = config->rtp_last,
 				     .threads = config->media_threads,
 				     .moh_file = config->moh_file };
-	char path[PATH_MAX];
+	char path[PATH_MAX], folder[PATH_MAX];
 	int err;
-
-	/* Strangers' packets are parsed here: whatever happens, nothing may be gained by exec(). */
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 
 	opts.max_pairs = files_allow(config);
 	if (!opts.max_pairs) {
@@ -148,6 +145,12 @@ int media_main(const struct config *config)
 		return -EMFILE;
 	}
 	opts.socket_path = socket_path(path, sizeof(path), config);
+
+	/* Strangers' packets are parsed here: whatever happens, nothing on the disk may suffer. */
+	err = sandbox_enter(config_path(folder, sizeof(folder), config, "run"));
+	if (err)
+		log_warn("media.sandbox", "this kernel cannot forbid file writes to the media process",
+			 kv_err(err));
 	err = control_alloc(&process.control, &opts);
 	if (err) {
 		log_error("media.start", "the media process cannot start; look at --rtp-ports and --listen",

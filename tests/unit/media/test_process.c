@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "media/moh.h"
 #include "media/protocol.h"
+#include "media/sandbox.h"
 
 /* ------------------------------------------------------------------ music and digits */
 
@@ -505,6 +506,30 @@ static void a_second_lease_cannot_touch_the_streams_of_the_first(void **state)
 	leg_close(&leg);
 }
 
+/* In a child, as there is no way back. Without Landlock in the kernel there is nothing to test. */
+static void the_sandbox_forbids_writing_files(void **state)
+{
+	const struct fix *fix = *state;
+	char run[128], file[160];
+	int status, fd;
+	pid_t pid = fork();
+
+	if (!pid) {
+		(void)snprintf(run, sizeof(run), "%s/run", fix->dir);
+		(void)snprintf(file, sizeof(file), "%s/run/written", fix->dir);
+		if (sandbox_enter(run))
+			_exit(7);
+		fd = open(file, O_WRONLY | O_CREAT, 0600);
+		if (fd >= 0 || errno != EACCES)
+			_exit(1);
+		_exit(open("/etc/hostname", O_RDONLY) >= 0 && unlink(fix->socket) == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) != 7)
+		assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static unsigned files_of(pid_t pid)
 {
 	char command[64], text[16] = "";
@@ -562,6 +587,7 @@ int main(void)
 		T(without_a_free_port_opening_fails_and_later_works),
 		T(malformed_control_messages_do_no_harm),
 		T(a_second_lease_cannot_touch_the_streams_of_the_first),
+		T(the_sandbox_forbids_writing_files),
 		T(a_thousand_streams_leave_nothing_behind),
 	};
 
