@@ -40,7 +40,8 @@ struct writer_opts {
 	const char *db_url;
 	writer_apply_h *apply_h;
 	void *arg;
-	unsigned batch_ms;	    /* longest wait before a batch is written; 0: 5 ms */
+	unsigned batch_ms;	    /* longest wait before a batch is written to the journal;
+				     * 0: 5 ms. The database follows ten times that later */
 	uint64_t max_journal_bytes; /* 0: WRITER_MAX_JOURNAL_BYTES */
 	uint32_t segment_bytes;	    /* 0: WRITER_SEGMENT_BYTES */
 };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define BATCH_MAX_RECORDS 1000
+#define APPLY_BATCHES	  10 /* batches of the journal that are gathered for one transaction */
 
 static struct timespec at_ms(uint64_t ms)
 {
@@ -454,6 +455,10 @@ void *writer_apply_main(void *arg)
 	}
 
 	while (wait_for_work(w, backoff_ms)) {
+		/* A transaction costs more than the records in it, and nobody waits for it: they
+		 * are safe already. */
+		if (!atomic_load(&w->stopping))
+			(void)usleep(w->batch_ms * APPLY_BATCHES * 1000);
 		n = apply_some(w, batch);
 		if (n != -EAGAIN)
 			report_database(w, n);
