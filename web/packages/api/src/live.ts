@@ -58,12 +58,22 @@ const itemsOf = <S extends v.GenericSchema>(item: S): v.GenericSchema<unknown, v
     v.transform((body) => (Array.isArray(body) ? body : body.items)),
   );
 
-/* The dashboard is a loose document: each value is shown when it is there. */
-const dashboardSchema = v.looseObject({});
-
-export interface Dashboard {
-  readonly [key: string]: unknown;
-}
+/* The dashboard (PUB-03): each value is shown when it is there. */
+const count = v.nullish(v.number(), null);
+const dashboardSchema = v.object({
+  productVersion: text,
+  firmwareVersion: text,
+  serialNumber: text,
+  time: text,
+  uptime_s: count,
+  calls: count,
+  extensions: count,
+  accounts: count,
+  load: v.nullish(v.array(v.number()), []),
+  disk: v.nullish(v.object({ total_mb: v.number(), free_mb: v.number() }), null),
+  services: v.nullish(v.array(v.object({ name: v.string(), state: v.string() })), []),
+});
+export type Dashboard = v.InferOutput<typeof dashboardSchema>;
 
 export class LiveApi {
   private readonly http: Http;

@@ -58,7 +58,7 @@ export function SecretInput(props: SecretInputProps): ReactNode {
           {...input}
           style={{ flex: 1 }}
           type={shown ? 'text' : 'password'}
-          ff="monospace"
+          styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
           value={shown || !isStored ? text : ''}
           placeholder={isStored ? texts.stored : ''}
           disabled={disabled === true}

@@ -96,7 +96,7 @@ export function Shell(): ReactNode {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar aria-label={t('app.menu')}>
-        <ScrollArea type="auto" p="xs" h="100%">
+        <ScrollArea type="auto" scrollbarSize={8} p="xs" h="100%">
           <QueryBoundary>
             <Suspense fallback={<MenuSkeleton />}>
               <MainMenu />

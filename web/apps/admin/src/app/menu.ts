@@ -21,11 +21,15 @@ const entityGroups: readonly { readonly key: MenuKey; readonly entities: readonl
   { key: 'system', entities: ['tenant', 'user', 'role', 'sip_settings'] },
 ];
 
-/** Who may see a page; the server asks the same again (BASE-75). */
-const pagePermissions = { cdr: 'call_log_view', registrations: 'accounts', calls: 'diagnostics' } as const;
+/**
+ * Who may see a page; the server asks the same again (BASE-75). Calls and their register are for
+ * everybody: who lacks the permission gets his own calls only (BASE-74).
+ */
+const pagePermissions = { cdr: null, registrations: 'accounts', calls: null } as const;
 
 export function mayOpen(session: Session, page: keyof typeof pagePermissions): boolean {
-  return may(session, pagePermissions[page], 'list');
+  const permission = pagePermissions[page];
+  return permission === null || may(session, permission, 'list');
 }
 
 export function entityPath(entity: Entity, id?: number | 'new'): string {

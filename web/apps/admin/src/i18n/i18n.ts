@@ -21,6 +21,7 @@ i18next.on('languageChanged', follow);
 void i18next.use(initReactI18next).init({
   lng: firstLanguage(),
   fallbackLng: 'en',
+  showSupportNotice: false,
   defaultNS: 'translation',
   resources: { en: { translation: en }, it: { translation: it } },
   /* React escapes what it draws. */

@@ -8,7 +8,7 @@ export const chooserFields: readonly CdrField[] = [
   'src_peer_name', 'src_ip_port', 'unique_id',
 ];
 const defaultFields: readonly CdrField[] = [
-  'start_datetime', 'caller', 'called', 'status', 'answered_by', 'end_datetime', 'duration', 'bill_secs',
+  'start_datetime', 'caller', 'called', 'status', 'answered_by', 'duration', 'bill_secs',
 ];
 
 export interface Month {

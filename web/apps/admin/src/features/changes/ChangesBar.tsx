@@ -1,9 +1,10 @@
 import type { ConfigLevel, Session } from '@aoide/api';
 import { ConfirmDialog } from '@aoide/ui';
 import { Badge, Button, Collapse, Group, Paper, Stack, Table, Text } from '@mantine/core';
+import { useElementSize } from '@mantine/hooks';
 import { IconAlertCircle, IconCheck, IconChevronDown, IconChevronUp, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useMemo, useState, type ReactNode } from 'react';
+import { useEffect, useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api } from '../../app/api';
 import { errorText } from '../../app/errors';
@@ -13,6 +14,10 @@ import { useSession } from '../../app/session';
 import { findEntity } from '../../app/useSchema';
 import { changesKey } from '../../app/useEvents';
 import { labelText, useLanguage } from '../../i18n/i18n';
+
+/* Padding and border are outside of what useElementSize measures. */
+const barPaddingPx = 26;
+const barGapPx = 8;
 
 /** What is saved and not in force yet: list, apply, discard (BASE-80, PLT-108). */
 export function ChangesBar(): ReactNode {
@@ -63,17 +68,24 @@ export function ChangesBar(): ReactNode {
     },
   });
 
+  /* The buttons of a form stay above the bar. */
+  const { ref, height } = useElementSize();
+  useEffect(() => {
+    document.documentElement.style.setProperty('--changes-height', pending ? `${height + barPaddingPx + barGapPx}px` : '0px');
+  }, [pending, height]);
+
   if (!pending) return null;
   return (
     <Paper
       component="section"
+      ref={ref}
       aria-label={t('changes.title')}
       withBorder
       shadow="md"
       p="sm"
       mt="lg"
       radius="md"
-      style={{ position: 'sticky', bottom: 8, zIndex: 50 }}
+      style={{ position: 'sticky', bottom: barGapPx, zIndex: 50 }}
     >
       <Group justify="space-between" gap="sm">
         <Group gap="sm" role="status">

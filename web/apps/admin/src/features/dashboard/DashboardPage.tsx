@@ -1,19 +1,19 @@
+import type { Dashboard } from '@aoide/api';
 import { PageHeader } from '@aoide/ui';
-import { Anchor, Card, Group, SimpleGrid, Skeleton, Stack, Table, Text, ThemeIcon } from '@mantine/core';
-import { IconClock, IconPhoneCall, IconPlugConnected, IconTag } from '@tabler/icons-react';
+import { Anchor, Badge, Card, Group, SimpleGrid, Skeleton, Stack, Table, Text, ThemeIcon } from '@mantine/core';
+import { IconCheck, IconClock, IconPhoneCall, IconPlugConnected, IconTag, IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'react-router-dom';
 import { api } from '../../app/api';
-import { formatNumber, formatUptime } from '../../app/format';
+import { formatNumber, formatTime, formatUptime } from '../../app/format';
 import { mayOpen } from '../../app/menu';
 import { useSession } from '../../app/session';
 import { ErrorNote } from '../../app/states';
-import { useLanguage } from '../../i18n/i18n';
+import { useLanguage, type Language } from '../../i18n/i18n';
 import { ConnectionNote } from '../live/ConnectionNote';
 import { useCalls, useRegistrations } from '../live/useLive';
-import { flattenFacts, pickNumber, pickText } from './facts';
 
 const refreshMs = 15_000;
 
@@ -30,11 +30,11 @@ export function DashboardPage(): ReactNode {
     queryFn: ({ signal }) => api.live.dashboard(signal),
     refetchInterval: refreshMs,
   });
-  const facts = node.data ?? {};
-  const uptime = pickNumber(facts, ['uptime_s', 'uptime', 'uptimeSeconds']);
-  const version = pickText(facts, ['productVersion', 'product_version', 'version']);
-  const nCalls = calls.data?.length ?? pickNumber(facts, ['calls', 'activeCalls']);
-  const nRegistrations = registrations.data?.length ?? pickNumber(facts, ['registrations']);
+  const facts = node.data;
+  const nCalls = calls.data?.length ?? facts?.calls ?? null;
+  const nRegistrations = registrations.data?.length ?? null;
+
+  const number = (value: number | null): string => (value === null ? '' : formatNumber(value, language));
 
   return (
     <>
@@ -57,31 +57,36 @@ export function DashboardPage(): ReactNode {
           <Fact
             icon={<IconClock size={20} />}
             label={t('dashboard.uptime')}
-            value={uptime === null ? null : formatUptime(uptime, language)}
+            value={facts?.uptime_s ? formatUptime(facts.uptime_s, language) : null}
           />
-          <Fact icon={<IconTag size={20} />} label={t('dashboard.version')} value={version} />
+          <Fact icon={<IconTag size={20} />} label={t('dashboard.version')} value={facts?.productVersion ?? null} />
         </SimpleGrid>
-        <Card withBorder radius="md">
-          <Text fw={600} component="h2" mb="sm">
-            {t('dashboard.system')}
-          </Text>
-          {node.isPending ? (
-            <Skeleton h={120} />
-          ) : (
-            <Table layout="fixed">
-              <Table.Tbody>
-                {flattenFacts(facts).map(({ key, value }) => (
-                  <Table.Tr key={key}>
-                    <Table.Th scope="row" w="40%">
-                      {t(`dashboard.facts.${key}`, key)}
-                    </Table.Th>
-                    <Table.Td style={{ wordBreak: 'break-word' }}>{value}</Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          )}
-        </Card>
+        {node.isPending ? (
+          <Skeleton h={160} />
+        ) : (
+          facts && (
+            <SimpleGrid cols={{ base: 1, md: 2, lg: 3 }}>
+              <FactCard
+                title={t('dashboard.product')}
+                rows={[
+                  [t('dashboard.serial'), facts.serialNumber],
+                  [t('dashboard.firmware'), facts.firmwareVersion],
+                  [t('dashboard.extensions'), number(facts.extensions)],
+                  [t('dashboard.accounts'), number(facts.accounts)],
+                ]}
+              />
+              <FactCard
+                title={t('dashboard.system')}
+                rows={[
+                  [t('dashboard.time'), formatTime(facts.time, language)],
+                  [t('dashboard.load'), facts.load.map((x) => x.toFixed(2)).join('  ')],
+                  [t('dashboard.disk'), facts.disk ? diskText(facts.disk, language) : ''],
+                ]}
+              />
+              <ServiceCard services={facts.services} />
+            </SimpleGrid>
+          )
+        )}
       </Stack>
     </>
   );
@@ -110,6 +115,68 @@ function Fact({ icon, label, value, to }: { icon: ReactNode; label: string; valu
           )}
         </div>
       </Group>
+    </Card>
+  );
+}
+
+function diskText({ total_mb, free_mb }: { total_mb: number; free_mb: number }, language: Language): string {
+  const gb = (mb: number): string => formatNumber(Math.round(mb / 102.4) / 10, language);
+  const used = total_mb > 0 ? Math.round((100 * (total_mb - free_mb)) / total_mb) : 0;
+  return `${used} % (${gb(total_mb - free_mb)} / ${gb(total_mb)} GB)`;
+}
+
+function FactCard({ title, rows }: { title: string; rows: readonly (readonly [string, string])[] }): ReactNode {
+  return (
+    <Card withBorder radius="md">
+      <Text fw={600} component="h2" mb="xs">
+        {title}
+      </Text>
+      <Table withRowBorders={false} verticalSpacing={4}>
+        <Table.Tbody>
+          {rows
+            .filter(([, value]) => value !== '')
+            .map(([label, value]) => (
+              <Table.Tr key={label}>
+                <Table.Th scope="row" fw={400} c="dimmed" pl={0}>
+                  {label}
+                </Table.Th>
+                <Table.Td ta="right" pr={0} style={{ wordBreak: 'break-word' }}>
+                  {value}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+        </Table.Tbody>
+      </Table>
+    </Card>
+  );
+}
+
+function ServiceCard({ services }: { services: Dashboard['services'] }): ReactNode {
+  const { t } = useTranslation();
+  if (services.length === 0) return null;
+  return (
+    <Card withBorder radius="md">
+      <Text fw={600} component="h2" mb="xs">
+        {t('dashboard.services')}
+      </Text>
+      <Stack gap={6}>
+        {services.map(({ name, state }) => {
+          const active = state === 'active';
+          return (
+            <Group key={name} justify="space-between">
+              <Text size="sm">{name}</Text>
+              <Badge
+                variant="light"
+                tt="none"
+                color={active ? 'green' : 'red'}
+                leftSection={active ? <IconCheck size={12} aria-hidden /> : <IconX size={12} aria-hidden />}
+              >
+                {active ? t('dashboard.active') : t('dashboard.inactive')}
+              </Badge>
+            </Group>
+          );
+        })}
+      </Stack>
     </Card>
   );
 }

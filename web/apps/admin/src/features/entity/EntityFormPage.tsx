@@ -38,6 +38,7 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
   const mayWrite = useMay(entity.permission, 'write') || entity.permission === '';
   const form = useEntityForm(entity, id, t('form.required'));
   const [deleting, setDeleting] = useState(false);
+  const [refused, setRefused] = useState<string | null>(null);
   const [saved, setSaved] = useState<number | null>(null);
   const one = labelText(entity.labelOne, language);
 
@@ -56,6 +57,13 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
     if (id === null) navigate(entityPath(entity, saved), { replace: true });
   }, [saved, id, entity, navigate]);
 
+  /* After the messages are drawn and the fields can be entered again. */
+  useEffect(() => {
+    if (refused === null || form.isSaving) return;
+    focusField(refused);
+    setRefused(null);
+  }, [refused, form.isSaving]);
+
   const context = useMemo(
     () => ({ entity, schema, objectId: id, problems: form.problems }),
     [entity, schema, id, form.problems],
@@ -68,10 +76,7 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
         notifyDone(t('form.saved'));
         setSaved(newId);
       },
-      refused: (path) => {
-        /* After the messages are drawn. */
-        requestAnimationFrame(() => path && focusField(path));
-      },
+      refused: setRefused,
     });
   };
 
@@ -84,7 +89,7 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
       ? t('form.newTitle', { entity: one })
       : `${one} ${form.title ?? ''}`;
   return (
-    <form onSubmit={submit} noValidate aria-label={title}>
+    <form onSubmit={submit} noValidate aria-label={title} className="entity-form">
       <PageHeader
         title={title}
         trail={

@@ -65,34 +65,38 @@ export function ObjectField(props: FieldProps): ReactNode {
     );
   /* An object that may be absent (such as "create an account") is switched on first. */
   const isOptional = field.virtual;
+  const body = (
+    <Stack gap="sm">
+      {description && !isOptional && (
+        <Text size="xs" c="dimmed">
+          {description}
+        </Text>
+      )}
+      {error && <Input.Error>{error}</Input.Error>}
+      <Members fields={field.fields} path={path} value={members ?? {}} onChange={onChange} disabled={disabled} />
+    </Stack>
+  );
+  if (!isOptional)
+    return (
+      <Fieldset variant="filled" legend={label}>
+        {body}
+      </Fieldset>
+    );
   return (
-    <Fieldset
-      variant="filled"
-      legend={
-        isOptional ? (
-          <Switch
-            label={label}
-            checked={members !== null}
-            disabled={disabled}
-            onChange={(event) => onChange(event.currentTarget.checked ? initialObject(field.fields) : null)}
-          />
-        ) : (
-          label
-        )
-      }
-    >
-      <Stack gap="sm">
-        {description && (
-          <Text size="xs" c="dimmed">
-            {description}
-          </Text>
-        )}
-        {error && <Input.Error>{error}</Input.Error>}
-        {(members || !isOptional) && (
-          <Members fields={field.fields} path={path} value={members ?? {}} onChange={onChange} disabled={disabled} />
-        )}
-      </Stack>
-    </Fieldset>
+    <Stack gap="sm">
+      <Switch
+        label={label}
+        description={description}
+        checked={members !== null}
+        disabled={disabled}
+        onChange={(event) => onChange(event.currentTarget.checked ? initialObject(field.fields) : null)}
+      />
+      {members && (
+        <Paper withBorder p="md" radius="md">
+          {body}
+        </Paper>
+      )}
+    </Stack>
   );
 }
 

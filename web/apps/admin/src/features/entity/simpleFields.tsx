@@ -41,7 +41,7 @@ export function IntField(props: FieldProps): ReactNode {
   return (
     <NumberInput
       {...input}
-      maw={200}
+      styles={{ wrapper: { maxWidth: 200 } }}
       value={typeof value === 'number' ? value : ''}
       allowDecimal={false}
       allowNegative={field.min === null || field.min < 0}
@@ -103,10 +103,12 @@ export function EnumField(props: FieldProps): ReactNode {
   const { field, value, onChange } = props;
   const language = useLanguage();
   const input = useInputProps(props);
+  const chosen = field.values.find((v) => v.value === value);
+  if (field.readonly) return <ReadOnlyField {...props} value={chosen ? labelText(chosen.label, language) : value} />;
   return (
     <Select
       {...input}
-      maw={420}
+      styles={{ wrapper: { maxWidth: 420 } }}
       data={field.values.map((v) => ({ value: v.value, label: labelText(v.label, language) || v.value }))}
       value={textOf(value) || null}
       allowDeselect={false}

@@ -10,7 +10,6 @@ import { useTranslation } from 'react-i18next';
 import { errorText } from '../../app/errors';
 import { formatDuration, formatTime, timeMs } from '../../app/format';
 import { notifyDone, notifyError } from '../../app/notify';
-import { useMay } from '../../app/session';
 import { ErrorNote } from '../../app/states';
 import { useNow } from '../../app/useNow';
 import { useLanguage } from '../../i18n/i18n';
@@ -25,7 +24,6 @@ export function CallsPage(): ReactNode {
   const { t } = useTranslation();
   const language = useLanguage();
   const calls = useCalls();
-  const mayHangup = useMay('diagnostics', 'write');
   const [asked, setAsked] = useState<Call | null>(null);
   const hangup = useHangup();
 
@@ -67,22 +65,21 @@ export function CallsPage(): ReactNode {
       column.display({
         id: 'actions',
         header: () => <span className="visually-hidden">{t('common.actions')}</span>,
-        cell: ({ row }) =>
-          mayHangup && (
-            <Tooltip label={t('live.hangup')}>
-              <ActionIcon
-                color="red"
-                variant="light"
-                aria-label={t('live.hangupCall', { call: callTitle(row.original) })}
-                onClick={() => setAsked(row.original)}
-              >
-                <IconPhoneOff size={16} />
-              </ActionIcon>
-            </Tooltip>
-          ),
+        cell: ({ row }) => (
+          <Tooltip label={t('live.hangup')}>
+            <ActionIcon
+              color="red"
+              variant="light"
+              aria-label={t('live.hangupCall', { call: callTitle(row.original) })}
+              onClick={() => setAsked(row.original)}
+            >
+              <IconPhoneOff size={16} />
+            </ActionIcon>
+          </Tooltip>
+        ),
       }),
     ],
-    [t, language, mayHangup],
+    [t, language],
   );
   const table = useReactTable<Call>({
     data: useMemo(() => [...(calls.data ?? [])], [calls.data]),

@@ -37,19 +37,19 @@ export function RegistrationsPage(): ReactNode {
       column.accessor('extension', {
         header: t('live.extension'),
         cell: ({ row }) => (
-          <>
+          <span className="numbers">
             {row.original.extension}
             {row.original.extension_name && (
               <Text span size="sm" c="dimmed" ml="xs">
                 {row.original.extension_name}
               </Text>
             )}
-          </>
+          </span>
         ),
       }),
       column.accessor('contact', {
         header: t('live.contact'),
-        cell: ({ getValue }) => <span style={{ wordBreak: 'break-all' }}>{getValue()}</span>,
+        cell: ({ getValue }) => <span className="cut" title={getValue()}>{getValue()}</span>,
       }),
       column.accessor('source', {
         header: t('live.source'),
