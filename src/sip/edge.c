@@ -161,32 +161,41 @@ static int transports_add(struct edge *edge, const struct edge_opts *opts)
 	return 0;
 }
 
+/* The context stays, so that connections in use are not disturbed. */
+static int reload_context(struct tls *tls, void *arg)
+{
+	SSL_CTX *ctx = tls_openssl_context(tls);
+	const char *path = arg;
+
+	if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1 &&
+	    SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1 &&
+	    SSL_CTX_check_private_key(ctx) == 1)
+		return 0;
+	log_error("sip.tls_certificate", "the new certificate cannot be used", kv_text("path", path));
+	return -EINVAL;
+}
+
 int edge_reload_cert(struct edge *edge, const char *cert_path)
 {
-	SSL_CTX *ctx;
 	char *path;
+	int err = 0;
 
-	path = NULL;
-	if (cert_path && str_dup(&path, cert_path))
-		return -ENOMEM;
-	if (path) {
+	if (cert_path) {
+		if (str_dup(&path, cert_path))
+			return -ENOMEM;
 		mem_deref(edge->cert_path);
 		edge->cert_path = path;
 	}
-	if (!edge->tls)
+	if (!edge->cert_path)
 		return 0;
-
-	/* The context stays, so that connections in use are not disturbed. */
-	ctx = tls_openssl_context(edge->tls);
-	if (SSL_CTX_use_certificate_chain_file(ctx, edge->cert_path) != 1 ||
-	    SSL_CTX_use_PrivateKey_file(ctx, edge->cert_path, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(ctx) != 1) {
-		log_error("sip.tls_certificate", "the new certificate cannot be used",
-			  kv_text("path", edge->cert_path));
-		return -EINVAL;
-	}
-	log_info("sip.tls_certificate", "certificate in use", kv_text("path", edge->cert_path));
-	return 0;
+	if (edge->tls)
+		err = reload_context(edge->tls, edge->cert_path);
+	if (!err)
+		err = guard_tls_apply(edge->guard, reload_context, edge->cert_path);
+	if (!err)
+		log_info("sip.tls_certificate", "certificate in use",
+			 kv_text("path", edge->cert_path));
+	return err;
 }
 
 /* ------------------------------------------------------------------ local address */

@@ -48,6 +48,20 @@ struct priv_conn {
 	struct list ql, kal;
 	struct tmr tmr, tmr_ka;
 	struct sa laddr, paddr;
+	struct tls_conn *sc;
+	struct tcp_conn *tc;
+	struct mbuf *mb;
+	struct sip *sip;
+	uint32_t ka_interval;
+	bool established;
+	enum sip_transp tp;
+};
+
+/* src/http/server.c: the start of it */
+struct priv_http_sock {
+	struct list connl;
+	struct tcp_sock *ts;
+	struct tls *tls;
 };
 
 /* src/tcp/tcp.c */
@@ -325,6 +339,27 @@ void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uin
 	    !sip_msg_tcpconn(msg) || conn->tmr.arg != conn || !conn->tmr.th)
 		return;
 	tmr_start(&conn->tmr, idle_ms, conn->tmr.th, conn);
+
+	/* libre forgets to say so of WebSockets it accepted, and would queue our requests for ever. */
+	if (conn->sip == guard->edge->sip && conn->tp == msg->tp &&
+	    (msg->tp == SIP_TRANSP_WS || msg->tp == SIP_TRANSP_WSS))
+		conn->established = true;
+}
+
+int guard_tls_apply(struct transp_guard *guard, guard_tls_h *h, void *arg)
+{
+	const struct priv_sip *sip = (const struct priv_sip *)guard->edge->sip;
+	int err = 0;
+
+	for (struct le *le = guard->is_on ? sip->transpl.head : NULL; le && !err; le = le->next) {
+		const struct priv_transport *t = le->data;
+		const struct priv_http_sock *http = (const struct priv_http_sock *)t->http_sock;
+
+		if (t->tp == SIP_TRANSP_WSS && http && http->ts == http_sock_tcp(t->http_sock) &&
+		    http->tls)
+			err = h(http->tls, arg);
+	}
+	return err;
 }
 
 uint32_t guard_conn_count(const struct transp_guard *guard)

@@ -8,7 +8,7 @@
 /*
  * What libre 1.1.0's transports do not offer and a server in the open needs: limits on connections
  * at accept, a look at datagrams before they are parsed (banned sources, broken messages that
- * deserve a 400), the idle timer of WebSockets (libre closes each 32 s after its start, because
+ * deserve a 400), requests to browsers (libre queues them for ever), the idle timer of WebSockets (libre closes each 32 s after its start, because
  * nothing restarts the timer), a real address in Via when listening on a wildcard.
  *
  * It reads structs that libre keeps private. guard_alloc() proves their layout with values that are
@@ -34,6 +34,10 @@ int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr);
 
 /* The connection of this message lives for another idle_ms; nothing for UDP. */
 void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms);
+
+/* The TLS contexts that libre made for WSS itself; stops at the first error. */
+typedef int(guard_tls_h)(struct tls *tls, void *arg);
+int guard_tls_apply(struct transp_guard *guard, guard_tls_h *h, void *arg);
 
 uint32_t guard_conn_count(const struct transp_guard *guard);
 
