@@ -21,6 +21,7 @@
 #define MAX_FILE_LINES    10000u
 #define MAX_MEDIA_THREADS 64u
 #define MAX_WEB_WORKERS   256u
+#define MAX_WEB_RATE      1000000u
 #define MIN_RTP_PORTS     4u
 
 enum key_type { KEY_TEXT, KEY_PORT, KEY_UNSIGNED, KEY_PORTS, KEY_BOOL };
@@ -57,6 +58,8 @@ static const struct config_key {
 	  "threads that relay media (default: one per core, at most 4)" },
 	{ "web-workers", KEY_UNSIGNED, AT(web_workers), 1, MAX_WEB_WORKERS, "N",
 	  "threads that answer the API (default 4)" },
+	{ "web-rate", KEY_UNSIGNED, AT(web_rate), 0, MAX_WEB_RATE, "N",
+	  "requests per second that one user may send; 0 is no limit (default 50)" },
 	{ "www", KEY_TEXT, AT(www_dir), 0, 0, "DIR", "folder of the web pages" },
 	{ "moh-file", KEY_TEXT, AT(moh_file), 0, 0, "FILE", "music on hold (WAV)" },
 	{ "log-level", KEY_TEXT, AT(log_level), 0, 0, "LEVELS",
@@ -119,6 +122,7 @@ int config_alloc(struct config **ret)
 	config->rtp_last = 20000;
 	config->media_threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
 	config->web_workers = 4;
+	config->web_rate = 50;
 
 	*ret = config;
 	return 0;

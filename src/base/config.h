@@ -27,6 +27,7 @@ struct config {
 	uint16_t rtp_last;
 	unsigned media_threads; /* default: cores, 4 at most */
 	unsigned web_workers;   /* default 4 */
+	unsigned web_rate;      /* requests per second and user (D-245); 0 no limit; default 50 */
 	char *www_dir;          /* GUI files; default: beside the binary or the installed place */
 	char *moh_file;         /* music on hold WAV; default: the shipped one */
 	char *log_level;        /* "info" or "info,sip=debug" */

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "bus/bus.h"
@@ -180,7 +181,7 @@ int auth_request(struct rest *rest, bool anonymous_ok)
 {
 	const char *header = rest->req->headers[H_AUTHENTICATE];
 	char token[SESSION_TOKEN_CHARS + 1], name[32];
-	unsigned per_s = rest->web->config_rate;
+	unsigned per_s = rest->web->config->web_rate;
 	int err;
 
 	if (header)

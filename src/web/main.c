@@ -18,7 +18,6 @@
 
 #define LIMITER_SLOTS   16384
 #define GOODBYE_MS      3000 /* to send what is being answered, at the end */
-#define DEFAULT_RATE    50   /* requests per second and user (D-245) */
 
 static int open_state(struct web *web)
 {
@@ -64,7 +63,6 @@ int web_alloc(struct web **ret, const struct config *config)
 	if (!web)
 		return -ENOMEM;
 	web->config = config;
-	web->config_rate = DEFAULT_RATE;
 	web->started_ms = clk_mono_ms();
 	pthread_mutex_init(&web->lock, NULL);
 	pthread_cond_init(&web->wake, NULL);

@@ -41,7 +41,6 @@ struct web {
 	char db_url[1024];
 	struct bus *bus;          /* NULL: none */
 	uint64_t started_ms;      /* clk_mono_ms() */
-	unsigned config_rate;     /* requests per second and user (D-245); 0 no limit */
 	atomic_bool stop, reload;
 
 	/* loop.c */
