@@ -573,8 +573,9 @@ static int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void
 /* ------------------------------------------------------------------ opening */
 
 static const struct lws_protocols https_protocols[] = {
+	/* Without tx_packet_size lws would cut what is sent into pieces of rx_buffer_size. */
 	{ .name = "aoide", .callback = https_callback, .per_session_data_size = sizeof(struct web_session),
-	  .rx_buffer_size = 4096 },
+	  .rx_buffer_size = 4096, .tx_packet_size = SEND_BYTES },
 	{ 0 },
 };
 
