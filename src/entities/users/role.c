@@ -86,7 +86,7 @@ static void check_power(struct sch_ctx *ctx, const json_t *row, const json_t *ol
 				ctx->role_priority);
 	for (size_t i = 0; i < sch_n_permissions; i++) {
 		const struct sch_permission *p = &sch_permissions[i];
-		int level = sch_role_level(row, p->key);
+		int level = (int)sch_role_level(row, p->key);
 
 		if (level <= ctx->levels[i] || same_level(row, old, p->key))
 			continue;

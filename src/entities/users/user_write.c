@@ -121,7 +121,7 @@ static int load_role(json_t **ret, int64_t *priority, char *kind, size_t size, s
 static bool exceeds(const struct sch_ctx *ctx, const json_t *role)
 {
 	for (size_t i = 0; i < sch_n_permissions; i++)
-		if (sch_role_level(role, sch_permissions[i].key) > (int)ctx->levels[i])
+		if ((int)sch_role_level(role, sch_permissions[i].key) > (int)ctx->levels[i])
 			return true;
 	return false;
 }

@@ -363,6 +363,79 @@ static void a_list_cannot_be_made_to_leak(void **state)
 	fixture_free(ctx);
 }
 
+static json_t *list_of(struct sch_ctx *ctx, const struct sch_query *query)
+{
+	struct sch_out out = { 0 };
+	json_t *list;
+
+	OK(sch_list(ctx, sch_find("extension"), query, &out, NULL));
+	list = js(out.text);
+	sch_out_free(&out);
+	return list;
+}
+
+/* Whole rows are copied from ready text, chosen fields are printed one by one: the same values. */
+static void whole_rows_are_the_sum_of_their_fields(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	const struct sch_entity *e = sch_find("extension");
+	char names[4096] = "overrides";
+	json_t *whole, *chosen;
+	int64_t n;
+
+	(void)make(ctx, "pickup_group", "{'name':'g'}");
+	(void)make(ctx, "extension", "{'number':'1','first_name':'a\\\\b','organization':'x'}");
+	(void)make(ctx, "extension", "{'number':'2','show_in_local_phonebook':false,'busy_level':2,"
+				     "'pickup_member_of':[1],'no_answer_timeout_transfer':9}");
+	(void)make(ctx, "extension", "{'number':'3','create_account':{},"
+				     "'overflow_transfer_unavailable':{'destination':{'type':'hangup'}}}");
+	for (size_t i = 0; i < e->n_fields; i++)
+		(void)snprintf(names + strlen(names), sizeof(names) - strlen(names), ",%s",
+			       e->fields[i].name);
+	whole = list_of(ctx, &(struct sch_query){ 0 });
+	chosen = list_of(ctx, &(struct sch_query){ .fields = names });
+	assert_true(json_equal(whole, chosen));
+	json_decref(chosen);
+
+	/* A program with another registry writes the ready text again. */
+	OK(db_exec(ctx->db, "UPDATE \"extension\" SET rest = '', rest_over = NULL, search_key = ''",
+		   DB_NO_ARGS));
+	OK(db_exec(ctx->db, "UPDATE sch_node SET value = 'older' WHERE name = 'registry.extension'",
+		   DB_NO_ARGS));
+	OK(sch_migrate(ctx->db));
+	chosen = list_of(ctx, &(struct sch_query){ 0 });
+	assert_true(json_equal(whole, chosen));
+	OK(db_query_i64(&n, ctx->db, "SELECT COUNT(*) FROM \"extension\" WHERE search_key <> ''",
+			DB_NO_ARGS));
+	assert_int_equal(n, 3);
+	json_decref(chosen);
+	json_decref(whole);
+	fixture_free(ctx);
+}
+
+/* Changing the template of several at once drops their overrides (D-088); one by one keeps them. */
+static void a_new_template_keeps_or_drops_overrides(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	int64_t tmpl = make(ctx, "extension_template", "{'name':'T','busy_level':8,'hunting_step':20}");
+	int64_t id = make(ctx, "extension", "{'number':'1','busy_level':3}");
+	char body[100];
+	json_t *row;
+
+	(void)snprintf(body, sizeof(body), "{'template':%lld}", (long long)tmpl);
+	OK(put(ctx, "extension", SCH_PATCH, id, body, NULL));
+	row = get(ctx, "extension", id);
+	assert_int_equal(num(row, "busy_level"), 3);
+	assert_int_equal(num(row, "hunting_step"), 20);
+	json_decref(row);
+	(void)snprintf(body, sizeof(body), "{'template':%lld,'overrides':[]}", (long long)tmpl);
+	OK(put(ctx, "extension", SCH_PATCH, id, body, NULL));
+	row = get(ctx, "extension", id);
+	assert_int_equal(num(row, "busy_level"), 8);
+	json_decref(row);
+	fixture_free(ctx);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -384,6 +457,10 @@ int main(void)
 		TESTDB_BOTH("[PLT-01] [PLT-02] the audit log tells who changed what, secrets as stars",
 			    audit_tells_who_changed_what),
 		TESTDB_BOTH("lists filter, sort and page", lists_filter_sort_and_page),
+		TESTDB_BOTH("whole rows are the sum of their fields",
+			    whole_rows_are_the_sum_of_their_fields),
+		TESTDB_BOTH("a new template keeps overrides, or drops them when told",
+			    a_new_template_keeps_or_drops_overrides),
 		TESTDB_BOTH("a list answers no question about secrets or other columns",
 			    a_list_cannot_be_made_to_leak),
 	};
