@@ -543,13 +543,19 @@ static int run(struct reader *r, enum sch_import mode)
 
 	if (err)
 		return err;
-	err = read_header(r);
+	err = sch_batch_begin(r->ctx, sch_scope_id(r->ctx, r->entity));
+	if (!err)
+		err = read_header(r);
 	if (err == -EINVAL || err == -EMSGSIZE)
 		err = bad_text(r, err);
 	else if (!err && r->failed >= 0)
 		err = import_rows(r);
 	if (r->failed < 0)
 		r->failed = 0;
+	if (!err)
+		err = sch_batch_end(r->ctx);
+	r->ctx->batch_revision = 0;
+	r->ctx->batch_wrote = false;
 	keep = !err && mode != SCH_IMPORT_PREVIEW &&
 	       (mode == SCH_IMPORT_VALID_ROWS || !json_array_size(r->errors));
 	if (keep)

@@ -19,6 +19,47 @@ int sch_revision_next(int64_t *ret, struct db *db, int64_t scope)
 	return db_query_i64(ret, db, sql, DB_ARGS(db_i64(scope), db_i64(clk_wall_us())));
 }
 
+int sch_revision_take(int64_t *ret, struct sch_ctx *ctx, int64_t scope)
+{
+	if (!ctx->batch_revision || ctx->batch_scope != scope)
+		return sch_revision_next(ret, ctx->db, scope);
+	*ret = ctx->batch_revision;
+	ctx->batch_wrote = true;
+	return 0;
+}
+
+int sch_batch_begin(struct sch_ctx *ctx, int64_t scope)
+{
+	static const char sql[] =
+		"INSERT INTO configuration_revision (tenant_id, saved, applied) VALUES ($1, 0, 0)"
+		" ON CONFLICT (tenant_id) DO UPDATE SET saved = configuration_revision.saved"
+		" RETURNING saved";
+	int64_t saved;
+	int err = db_query_i64(&saved, ctx->db, sql, DB_ARGS(db_i64(scope)));
+
+	if (err)
+		return err;
+	ctx->batch_scope = scope;
+	ctx->batch_revision = saved + 1;
+	return 0;
+}
+
+/* A batch that wrote nothing raises nothing. */
+int sch_batch_end(struct sch_ctx *ctx)
+{
+	static const char sql[] = "UPDATE configuration_revision SET saved = $2, saved_at = $3"
+				  " WHERE tenant_id = $1 AND saved < $2";
+	const int64_t revision = ctx->batch_revision;
+	const bool wrote = ctx->batch_wrote;
+
+	ctx->batch_revision = 0;
+	ctx->batch_wrote = false;
+	return revision && wrote ? db_exec(ctx->db, sql,
+					   DB_ARGS(db_i64(ctx->batch_scope), db_i64(revision),
+						   db_i64(clk_wall_us()))) :
+				   0;
+}
+
 static json_t *load_value(const struct sch_field *f, struct db_rows *rows, int col)
 {
 	if (db_is_null(rows, col))
@@ -284,7 +325,7 @@ int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity 
 	size_t n = 3;
 	int err;
 
-	err = sch_revision_next(&revision, ctx->db, scope);
+	err = sch_revision_take(&revision, ctx, scope);
 	if (!err)
 		err = rest_print(&rest, entity, own);
 	if (err)
@@ -331,7 +372,7 @@ int sch_touch(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scop
 {
 	char sql[160];
 	int64_t revision;
-	int err = sch_revision_next(&revision, ctx->db, scope);
+	int err = sch_revision_take(&revision, ctx, scope);
 
 	if (err)
 		return err;

@@ -59,6 +59,8 @@ void sch_ctx_inner(struct sch_ctx *inner, const struct sch_ctx *ctx)
 	inner->system = true;
 	inner->arena = ctx->arena;
 	inner->depth = ctx->depth;
+	inner->batch_scope = ctx->batch_scope;
+	inner->batch_revision = ctx->batch_revision;
 	memcpy(inner->transaction, ctx->transaction, sizeof(inner->transaction));
 }
 
@@ -78,6 +80,7 @@ void sch_ctx_join(struct sch_ctx *ctx, struct sch_ctx *inner, const char *prefix
 		sch_problem_add(ctx, renamed(ctx, inner->problems[i].field, prefix, renames),
 				inner->problems[i].code, "%s", inner->problems[i].message);
 	inner->n_problems = 0;
+	ctx->batch_wrote = ctx->batch_wrote || inner->batch_wrote;
 	json_decref(inner->generated);
 	inner->generated = NULL;
 	json_decref(inner->reset);

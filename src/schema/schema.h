@@ -188,6 +188,8 @@ struct sch_ctx {
 	/* Below: this module's own. */
 	char transaction[37];  /* audit id of the outermost write (PLT-01) */
 	unsigned depth;
+	int64_t batch_scope, batch_revision; /* many writes that share one revision; 0: none */
+	bool batch_wrote;
 };
 
 void sch_problem_add(struct sch_ctx *ctx, const char *field, const char *code, const char *fmt, ...)

@@ -104,6 +104,11 @@ int sch_own_store(int64_t *ret_id, struct sch_ctx *ctx, const struct sch_entity 
 		  int64_t scope, int64_t id, const json_t *own, const json_t *sealed);
 /* The next saved revision of the tenant. The first statement of every write: it locks the tenant. */
 int sch_revision_next(int64_t *ret, struct db *db, int64_t scope);
+/* The same inside a batch, where all writes carry one revision and its row is updated once: in
+ * PostgreSQL a row that one transaction updates thousands of times is walked through each time. */
+int sch_revision_take(int64_t *ret, struct sch_ctx *ctx, int64_t scope);
+int sch_batch_begin(struct sch_ctx *ctx, int64_t scope); /* inside a transaction; locks the tenant */
+int sch_batch_end(struct sch_ctx *ctx);
 /* Marks a row as changed because what it shows of others did (back references). */
 int sch_touch(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scope, int64_t id);
 

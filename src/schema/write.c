@@ -578,7 +578,8 @@ static int begin_locked(struct sch_ctx *ctx, int64_t scope)
 		return err;
 	transaction_id(ctx);
 	ctx->depth++;
-	err = db_exec(ctx->db, sql, DB_ARGS(db_i64(scope)));
+	if (!ctx->batch_revision || ctx->batch_scope != scope) /* a batch has it */
+		err = db_exec(ctx->db, sql, DB_ARGS(db_i64(scope)));
 	if (err) {
 		ctx->depth--;
 		db_rollback(ctx->db);
@@ -657,7 +658,7 @@ static int forget_row(struct sch_ctx *ctx, const struct sch_entity *e, int64_t s
 
 	(void)snprintf(sql, sizeof(sql), "DELETE FROM \"%s\" WHERE id = $1 AND tenant_id = $2",
 		       e->name);
-	err = sch_revision_next(&revision, ctx->db, scope);
+	err = sch_revision_take(&revision, ctx, scope);
 	if (!err)
 		err = db_exec(ctx->db, sql, DB_ARGS(db_i64(id), db_i64(scope)));
 	if (!err)
