@@ -182,6 +182,8 @@ static void xml_start(void *arg, const XML_Char *name, const XML_Char **attrs)
 	struct xml_state *state = arg;
 	struct xml_level *level;
 
+	if (state->problem)
+		return;
 	if (state->depth == XML_MAX_DEPTH) {
 		xml_stop(state, "elements are nested too deeply");
 		return;
@@ -246,9 +248,14 @@ static int xml_join(struct xml_level *parent, const char *name, json_t *value)
 static void xml_end(void *arg, const XML_Char *name)
 {
 	struct xml_state *state = arg;
-	struct xml_level *level = &state->levels[--state->depth];
-	json_t *value = xml_value(level);
+	struct xml_level *level;
+	json_t *value;
 
+	/* A stopped parser still reports the end of an empty element. */
+	if (state->problem || !state->depth)
+		return;
+	level = &state->levels[--state->depth];
+	value = xml_value(level);
 	if (!value) {
 		xml_stop(state, "the text is not valid");
 		return;

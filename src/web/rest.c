@@ -426,6 +426,9 @@ static int choose_repr(struct rest *rest)
 			  (rest->family == FAMILY_REST ? REPR_MASK(REPR_XML) : 0);
 	if (rest->family == FAMILY_V2)
 		return 0; /* D-222: JSON always */
+	/* An address that has one form only, such as export.csv, says so itself. */
+	if (!(offered & (offered - 1)))
+		return 0;
 	repr = web_repr_choose(rest->req->headers[H_ACCEPT], offered, fallback);
 	if (repr < 0)
 		return -ENOTACCEPTABLE;

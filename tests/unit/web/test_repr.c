@@ -113,6 +113,11 @@ static void hostile_xml_is_refused(void **state)
 				 -EINVAL);
 		assert_true(strlen(why) > 10);
 	}
+	/* An empty element with too long a name: its end is reported although parsing stopped. */
+	memset(deep, 'o', 80);
+	deep[0] = '<';
+	memcpy(deep + 80, "/>", 3);
+	assert_int_equal(web_xml_parse(&value, deep, 82, why, sizeof(why)), -EINVAL);
 	for (int i = 0; i <= XML_MAX_DEPTH; i++)
 		n += (size_t)snprintf(deep + n, sizeof(deep) - n, "<a>");
 	assert_int_equal(web_xml_parse(&value, deep, n, why, sizeof(why)), -EINVAL);
