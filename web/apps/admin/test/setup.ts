@@ -26,7 +26,7 @@ window.ResizeObserver = class {
 };
 window.HTMLElement.prototype.scrollIntoView = () => undefined;
 window.scrollTo = () => undefined;
-if (!('escape' in (window.CSS ?? {}))) Object.defineProperty(window, 'CSS', { value: { escape: (text: string) => text } });
+if (!('CSS' in window)) Object.defineProperty(window, 'CSS', { value: { escape: (text: string) => text } });
 
 /* A form has hundreds of elements; asking jsdom for the style of each one's ancestors takes seconds. */
 configure({ asyncUtilTimeout: 15_000, defaultHidden: true });

@@ -15,8 +15,6 @@ import { findEntity } from '../../app/useSchema';
 import { changesKey } from '../../app/useEvents';
 import { labelText, useLanguage } from '../../i18n/i18n';
 
-/* Padding and border are outside of what useElementSize measures. */
-const barPaddingPx = 26;
 const barGapPx = 8;
 
 /** What is saved and not in force yet: list, apply, discard (BASE-80, PLT-108). */
@@ -71,7 +69,7 @@ export function ChangesBar(): ReactNode {
   /* The buttons of a form stay above the bar. */
   const { ref, height } = useElementSize();
   useEffect(() => {
-    document.documentElement.style.setProperty('--changes-height', pending ? `${height + barPaddingPx + barGapPx}px` : '0px');
+    document.documentElement.style.setProperty('--changes-height', pending ? `${height + barGapPx}px` : '0px');
   }, [pending, height]);
 
   if (!pending) return null;
