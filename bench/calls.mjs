@@ -177,12 +177,14 @@ export async function offer(pbx, scenario, rate, seconds, talkMs = 2000) {
 export async function run(binary, rates = [200, 500, 1000, 1500], seconds = 10) {
   const pbx = await BenchPbx.start(binary, ['--log-level', 'warn']);
   try {
+    if (process.env.HACK) { const { execSync } = await import('node:child_process'); for (const t of ['account_template', 'account_template_applied']) execSync(`sqlite3 ${pbx.dir}/aoide.db 'UPDATE ${t} SET registration_check=0'`); console.error(execSync(`${binary} ctl --data ${pbx.dir} apply`).toString()); } else {
     const accounts = await pbx.rest('GET', '/rest/account');
     // Calls of many sipp processes share a few accounts, from ports that did not register.
     for (const account of accounts) {
       await pbx.rest('PATCH', `/api/pbx/v2/account/${account.id}?apply=false`, { registration_check: false });
     }
     await pbx.rest('POST', '/api/pbx/v2/configuration/apply', {});
+    }
     const digest = [];
     for (const rate of rates) digest.push(await offer(pbx, 'uac.xml', rate, seconds));
     const idle = { switch_kb: pbx.rssKb('switch'), media_kb: pbx.rssKb('media') };
