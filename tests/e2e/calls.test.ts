@@ -18,9 +18,9 @@ describe('a call between two extensions', () => {
     await bob.waitEvent('CALL_INCOMING');
     await alice.waitEvent('CALL_RINGING');
 
-    const ringing = await pbx.ctlJson<{ items: Row[] }>('calls');
-    expect(ringing.items).toHaveLength(1);
-    expect(ringing.items[0]).toMatchObject({ state: 'ringing', caller: '101', called: '102' });
+    const ringing = await pbx.ctlJson<Row[]>('calls');
+    expect(ringing).toHaveLength(1);
+    expect(ringing[0]).toMatchObject({ state: 'ringing', caller: '101', called: '102' });
 
     await bob.answer();
     await alice.waitEvent('CALL_ESTABLISHED');
@@ -41,7 +41,7 @@ describe('a call between two extensions', () => {
       caller: '101', called: '102', answered_by: '102', src_peer_name: pbx.account('101').username,
     });
     expect(Number(rows[0]?.['bill_secs'])).toBeGreaterThan(0.5);
-    await until('no call is left', async () => (await pbx.ctlJson<{ items: Row[] }>('calls')).items.length === 0);
+    await until('no call is left', async () => (await pbx.ctlJson<Row[]>('calls')).length === 0);
   });
 
   test('[PLT-60] [PLT-61] [PLT-63] the path of an answered call has one step with its times and NCC', async ({ pbx, phones }) => {
@@ -133,12 +133,7 @@ describe('a call that is not answered', () => {
   test('[PLT-62] nobody answers in the time of the extension: NOANSWER', async ({ pbx, phones }) => {
     const before = (await pbx.cdrs(0)).length;
     const id = await pbx.idOf('extension', 'number', '103');
-    const old = (await pbx.rest.ok('GET', `/api/pbx/v2/extension/${id}`)).json as Row;
-    const overflow = structuredClone(old['overflow']) as Record<string, Row>;
-    const internal = overflow['internal'];
-    if (!internal) throw new Error('no overflow.internal');
-    internal['no_answer_timeout'] = 5;
-    await pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body: { overflow } }]);
+    await pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body: { no_answer_timeout_internal: 5 } }]);
 
     const alice = await phones.start('101');
     const carol = await phones.start('103');
@@ -226,7 +221,7 @@ describe('hold', () => {
 
     await alice.hold();
     await until('the call is shown as held', async () => {
-      const { items } = await pbx.ctlJson<{ items: Row[] }>('calls');
+      const items = await pbx.ctlJson<Row[]>('calls');
       return items[0]?.['state'] === 'held';
     });
     await until('music instead of the tone', async () => {
@@ -269,7 +264,7 @@ describe('administration while phones talk', () => {
     const bob = await phones.start('102', { autoAnswer: true });
     await alice.dial('102');
     await alice.waitEvent('CALL_ESTABLISHED');
-    const { items } = await pbx.ctlJson<{ items: Row[] }>('calls');
+    const items = await pbx.ctlJson<Row[]>('calls');
     await pbx.rest.ok('DELETE', `/api/pbx/v2/phoneService/call/${String(items[0]?.['linkedid'])}`);
     await alice.waitEvent('CALL_CLOSED');
     await bob.waitEvent('CALL_CLOSED');
@@ -292,7 +287,7 @@ describe('administration while phones talk', () => {
     await phones.start('102', { autoAnswer: true });
     await alice.dial('102');
     await alice.waitEvent('CALL_ESTABLISHED');
-    const { items } = await pbx.ctlJson<{ items: Row[] }>('calls');
+    const items = await pbx.ctlJson<Row[]>('calls');
     const linkedid = String(items[0]?.['linkedid']);
     await alice.hangup();
     const text = await pbx.ctl('trace', linkedid);

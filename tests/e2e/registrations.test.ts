@@ -12,7 +12,7 @@ type Registration = { username: string; contact: string; transport: string; expi
 describe('registration', () => {
   test('[BASE-30] the granted expiry is shown and an unregistered phone is gone', async ({ pbx, phones }) => {
     const phone = await phones.start('101', { expiresS: 300 });
-    const { items } = await pbx.ctlJson<{ items: Registration[] }>('registrations');
+    const items = await pbx.ctlJson<Registration[]>('registrations');
     const mine = items.find((item) => item.username === pbx.account('101').username);
     expect(mine?.source).toContain(String(phone.sipPort));
     const leftS = (Date.parse(mine?.expires_at ?? '') - Date.now()) / 1000;
@@ -21,8 +21,8 @@ describe('registration', () => {
 
     await phone.close();
     await until('the registration is gone', async () => {
-      const now = await pbx.ctlJson<{ items: Registration[] }>('registrations');
-      return !now.items.some((item) => item.username === pbx.account('101').username);
+      const now = await pbx.ctlJson<Registration[]>('registrations');
+      return !now.some((item) => item.username === pbx.account('101').username);
     });
   });
 
@@ -34,7 +34,7 @@ describe('registration', () => {
     await second.waitEvent('CALL_INCOMING');
     expect(first.has('CALL_INCOMING')).toBe(false);
     await caller.hangup();
-    const { items } = await pbx.ctlJson<{ items: Registration[] }>('registrations');
+    const items = await pbx.ctlJson<Registration[]>('registrations');
     expect(items.filter((item) => item.username === pbx.account('102').username)).toHaveLength(1);
   });
 
@@ -44,7 +44,7 @@ describe('registration', () => {
       username: account.username, secret: 'wrong', server: pbx.facts.sip.udp, register: true,
     }).catch((error: unknown) => String(error));
     expect(phone).toMatch(/REGISTER_OK|REGISTER_FAIL|40[13]/);
-    const { items } = await pbx.ctlJson<{ items: Registration[] }>('registrations');
+    const items = await pbx.ctlJson<Registration[]>('registrations');
     expect(items.some((item) => item.username === account.username)).toBe(false);
     expect(pbx.output).toMatch(/sip\.auth_failed/);
     expect(pbx.output).not.toContain(account.secret + '"');
@@ -53,7 +53,7 @@ describe('registration', () => {
   test('registrations survive a restart of the whole product', async ({ pbx, phones }) => {
     const bob = await phones.start('103', { expiresS: 3600 });
     await pbx.restart();
-    const { items } = await pbx.ctlJson<{ items: Registration[] }>('registrations');
+    const items = await pbx.ctlJson<Registration[]>('registrations');
     expect(items.some((item) => item.username === pbx.account('103').username)).toBe(true);
     const alice = await phones.start('101');
     await alice.dial('103');
