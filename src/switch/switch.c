@@ -25,6 +25,7 @@
 #include "media/client.h"
 #include "services/route.h"
 #include "sip/edge.h"
+#include "sip/inv.h"
 #include "sip/registrar.h"
 #include "snapshot/snapshot.h"
 #include "switch/commands.h"
@@ -371,6 +372,8 @@ static void stop(struct sw *sw)
 	loader_stop(sw->loader);
 	bus_close(sw->bus);
 	commands_stop(sw->commands);
+	if (sw->edge)
+		inv_close(sw->edge);
 	edge_close(sw->edge);
 	settle_cdrs(sw);
 	writer_stop(sw->writer, WRITER_STOP_MS);
