@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/app.h"
+#include "app/harden.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "jobs/jobs.h"
+#include "media/media_main.h"
 #include "switch/switch.h"
+#include "web/web.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -13,11 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int media_main(const struct config *config);
-int web_main(const struct config *config);
-#pragma weak media_main
-#pragma weak web_main
-#pragma weak switch_main
 
 typedef int(main_h)(const struct config *config);
 
@@ -154,6 +152,7 @@ static int run(const struct command *command, int argc, char *argv[])
 		err = read_config(config, argc, argv);
 	if (err)
 		goto out;
+	harden_process(command->name, config); /* before the log's thread */
 	err = log_start(!strcmp(command->name, "run") ? "supervisor" : command->name);
 	if (err)
 		goto out;

@@ -18,10 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#pragma weak sch_migrate
-#pragma weak reg_migrate
-#pragma weak cdr_migrate
-
 static int make_folder(const char *path)
 {
 	char part[PATH_MAX];
@@ -127,7 +123,7 @@ int prepare_database(const struct config *config)
 	}
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !err; i++) {
-		err = steps[i].migrate ? steps[i].migrate(db) : 0;
+		err = steps[i].migrate(db);
 		if (err)
 			log_error("db.migrate", "the tables could not be brought up to date",
 				  kv_text("step", steps[i].what), kv_err(err),

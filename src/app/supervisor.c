@@ -42,6 +42,9 @@ static const struct {
 	[JOBS] = { "jobs", 5000 },
 };
 
+/* The hub is a thread of this process: only a machine that stands still needs this long. */
+#define BUS_START_MS 30000u
+
 struct supervisor {
 	struct config *config;
 	struct bus_hub *hub;
@@ -171,6 +174,12 @@ static int start_bus(struct supervisor *supervisor)
 		err = bus_subscribe(supervisor->bus, "cmd.supervisor.status", status_h, supervisor);
 	if (!err)
 		err = bus_serve_process(supervisor->bus, "supervisor");
+	if (!err) {
+		/* The hub answers in order: after this the subscriptions are in force, so that no child
+		 * can be ready before anybody listens. */
+		err = bus_request_wait(NULL, supervisor->bus, "cmd.supervisor.status", json_object(),
+				       BUS_START_MS);
+	}
 	if (err)
 		log_error("bus.start", "the bus cannot be started", kv_text("socket", path),
 			  kv_err(err));

@@ -11,6 +11,7 @@
 
 #include "app/app.h"
 #include "app/child.h"
+#include "app/harden.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -24,7 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/landlock.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -340,6 +343,44 @@ static void a_killed_supervisor_takes_its_children_along_and_the_next_start_keep
 	free(before);
 }
 
+/* What is wrong, as an exit code; in a process of its own, because rights do not come back. */
+static int confined_main(const struct config *config)
+{
+	char path[PATH_MAX];
+
+	harden_process("media", config);
+	if (open(config_path(path, sizeof(path), config, "machine.key"), O_RDONLY) >= 0)
+		return 1;
+	if (open(config_path(path, sizeof(path), config, "run/new"), O_WRONLY | O_CREAT, 0600) < 0)
+		return 2;
+	if (open(config_path(path, sizeof(path), config, "new"), O_WRONLY | O_CREAT, 0600) >= 0)
+		return 3;
+	if (open("/etc/passwd", O_RDONLY) < 0)
+		return 4;
+	(void)execl("/bin/true", "true", (char *)NULL);
+	return errno == EACCES ? 0 : 5;
+}
+
+static void media_cannot_read_the_keys_nor_start_a_program(void **state)
+{
+	const struct world *world = *state;
+	struct config *config = NULL;
+	int pid, status = -1;
+
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+		skip(); /* the kernel of this machine has no Landlock */
+	assert_int_equal(config_alloc(&config), 0);
+	assert_int_equal(config_set(config, "data", world->dir, NULL, 0), 0);
+	assert_true(exists(world, "machine.key"));
+	pid = fork();
+	if (!pid)
+		_exit(confined_main(config));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	config_free(config);
+}
+
 int main(int argc, char *argv[])
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -349,6 +390,7 @@ int main(int argc, char *argv[])
 		T(a_killed_child_is_back_at_once_and_the_others_do_not_notice),
 		T(a_child_that_keeps_crashing_is_not_started_in_a_hurry),
 		T(a_second_supervisor_is_refused),
+		T(media_cannot_read_the_keys_nor_start_a_program),
 		T(a_killed_supervisor_takes_its_children_along_and_the_next_start_keeps_the_demo),
 	};
 
