@@ -95,18 +95,19 @@ static bool call_matches(const struct rest *rest, const json_t *call)
 	return true;
 }
 
-/* A user without the permission for the register sees calls of his own extension. */
-static bool may_see_call(const struct rest *rest, const json_t *call)
+static bool is_own_call(const struct rest *rest, const json_t *call)
 {
 	const char *own = rest->who->extension;
 
-	if (!is_own(rest, call))
-		return false;
-	if (principal_level(rest->who, "active_calls") >= SCH_LEVEL_LIST ||
-	    principal_level(rest->who, "call_log_view") >= SCH_LEVEL_LIST)
-		return true;
 	return *own && (!strcmp(js_str(call, "caller", ""), own) ||
 			!strcmp(js_str(call, "called", ""), own));
+}
+
+/* Without the permission for the panel (PLT-22) a user sees the calls of his own extension. */
+static bool may_see_call(const struct rest *rest, const json_t *call)
+{
+	return is_own(rest, call) &&
+	       (principal_level(rest->who, "diagnostics") >= SCH_LEVEL_LIST || is_own_call(rest, call));
 }
 
 static int find_calls(struct rest *rest, json_t **ret)
@@ -183,6 +184,11 @@ int rest_live_hangup(struct rest *rest)
 
 	if (err)
 		return err;
+	/* Hanging somebody else's call up is an action of the panel (D-045). */
+	if (principal_level(rest->who, "diagnostics") < SCH_LEVEL_WRITE && !is_own_call(rest, call)) {
+		json_decref(call);
+		return -EFORBIDDEN;
+	}
 	question = own_tenant(rest);
 	json_object_set(question, "linkedid", json_object_get(call, "linkedid"));
 	err = ask_switch(rest, "cmd.switch.hangup", question, &answer);

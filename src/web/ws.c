@@ -215,7 +215,7 @@ static const struct {
 	const char *pattern, *permission;
 	bool own_calls; /* without it: events of calls of one's own extension */
 } topic_rules[] = {
-	{ "call.*", "call_log_view", true },
+	{ "call.*", "diagnostics", true },
 	{ "registration.*", "accounts", false },
 	{ "security.>", "diagnostics", false },
 	{ "process.>", NULL, false },

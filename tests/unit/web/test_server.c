@@ -926,6 +926,10 @@ static void events_for_browsers(void **state)
 
 #define ON_SERVER(text, f) { .name = text, .test_func = f, .setup_func = fix_setup, .teardown_func = fix_teardown }
 
+/* The same over PostgreSQL. */
+#define ON_POSTGRES(text, f)                                                                       \
+	{ text " (PostgreSQL)", f, fix_setup, fix_teardown, (void *)&testdb_kinds[DB_POSTGRES] }
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -950,7 +954,13 @@ int main(void)
 		ON_SERVER("[PUB-04] [PUB-05] [PUB-06] the call register in its formats", call_register),
 		ON_SERVER("[PUB-03] [PLT-22] live calls, hang up, dashboard", live_state),
 		ON_SERVER("events for browsers: login, origin, tenant, topics", events_for_browsers),
+		ON_POSTGRES("[API-08] one answer for every way to fail", signed_requests),
+		ON_POSTGRES("[API-11] an extension over both families", extension_life_cycle),
+		ON_POSTGRES("[API-11] lists are paged, cached exactly", lists_are_paged),
+		ON_POSTGRES("a POST repeated makes one object", repeated_post_makes_one),
+		ON_POSTGRES("[BASE-69] browser sessions", browser_session),
+		ON_POSTGRES("[PUB-04] the call register", call_register),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return testdb_run(tests);
 }

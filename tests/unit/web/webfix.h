@@ -38,6 +38,7 @@
 #define ADMIN_PASSWORD "Prova-di-Aoide-2026"
 
 struct fix {
+	struct testdb *postgres; /* NULL: SQLite in dir */
 	char dir[128];
 	struct config *config;
 	struct bus_hub *hub;
@@ -263,10 +264,16 @@ static inline void stop_web(struct fix *f)
 static inline int fix_setup(void **state)
 {
 	struct fix *f = calloc(1, sizeof(*f));
+	const enum db_kind *kind = *state;
 	char path[256], why[200];
 	int64_t id = 0;
 
 	assert_non_null(f);
+	if (kind && *kind == DB_POSTGRES) {
+		if (testdb_setup(state))
+			return -1;
+		f->postgres = *state;
+	}
 	testdb_mkdir(f->dir, sizeof(f->dir));
 	assert_int_equal(config_alloc(&f->config), 0);
 	assert_int_equal(config_set(f->config, "data", f->dir, why, sizeof(why)), 0);
@@ -283,8 +290,13 @@ static inline int fix_setup(void **state)
 	mkdir(path, 0700);
 	assert_int_equal(seal_init(f->dir), 0);
 	assert_int_equal(prepare_certificate(f->config), 0);
-	assert_int_equal(db_open(&f->db, config_path(path, sizeof(path), f->config, CONFIG_DB_FILE), why,
-				 sizeof(why)), 0);
+	config_path(path, sizeof(path), f->config, CONFIG_DB_FILE);
+	if (f->postgres) {
+		snprintf(path, sizeof(path), "%s", f->postgres->url);
+		free(f->config->database);
+		f->config->database = strdup(path);
+	}
+	assert_int_equal(db_open(&f->db, path, why, sizeof(why)), 0);
 	assert_int_equal(sch_migrate(f->db), 0);
 	assert_int_equal(cdr_migrate(f->db), 0);
 	assert_int_equal(sch_tenant_find(&f->tenant_id, f->db, "default"), 0);
@@ -316,6 +328,10 @@ static inline int fix_teardown(void **state)
 	SSL_CTX_free(f->ctx);
 	config_free(f->config);
 	testdb_rmdir(f->dir);
+	if (f->postgres) {
+		*state = f->postgres;
+		testdb_teardown(state);
+	}
 	free(f);
 	return 0;
 }
