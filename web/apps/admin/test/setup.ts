@@ -29,6 +29,11 @@ window.scrollTo = () => undefined;
 if (!('CSS' in window)) Object.defineProperty(window, 'CSS', { value: { escape: (text: string) => text } });
 
 /* A form has hundreds of elements; asking jsdom for the style of each one's ancestors takes seconds. */
-configure({ asyncUtilTimeout: 15_000, defaultHidden: true });
+configure({
+  asyncUtilTimeout: 15_000,
+  defaultHidden: true,
+  /* Printing the whole form with an error takes longer than the test. */
+  getElementError: (message) => new Error(message ?? 'no such element'),
+});
 
 afterEach(cleanup);

@@ -19,7 +19,7 @@ export interface ConfirmDialogProps {
 export function ConfirmDialog(props: ConfirmDialogProps): ReactNode {
   const { opened, title, children, confirm, cancel, danger, busy, blocked, onConfirm, onClose } = props;
   return (
-    <Modal opened={opened} onClose={onClose} title={title} centered closeButtonProps={{ 'aria-label': cancel }}>
+    <Modal opened={opened} onClose={onClose} title={title} centered withCloseButton={false}>
       <Stack>
         <div>{children}</div>
         <Group justify="flex-end">
