@@ -473,8 +473,8 @@ static bool is_closed(struct fix *fix, int fd)
 static void tcp_garbage_closes_the_connection(void **state)
 {
 	static const char *const garbage[] = {
-		"OPTIONS sip:x@y SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
-		"To: <sip:a@b>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n", /* no Content-Length */
+		("OPTIONS sip:x@y SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+		"To: <sip:a@b>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n"), /* no Content-Length */
 		"OPTIONS sip:x@y SIP/2.0\r\nFrom: >\r\nContent-Length: 0\r\n\r\n",
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS\r\n\r\n\r\n A B C\r\n: \r\n\r\n",
 	};
