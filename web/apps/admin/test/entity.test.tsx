@@ -132,11 +132,6 @@ test('[BASE-43] a generated SIP secret is strong and says so', async () => {
 });
 
 test('[BASE-75] without write there is nothing to save, without list there is no page', async () => {
-  const page = await openPage('/config/extension/13');
-  await screen.findByRole('button', { name: 'Save' });
-  closePages();
-  document.body.innerHTML = '';
-
   const other = await openPage('/config/extension/13', { loggedIn: false });
   other.mock.state.session.permissions['extensions'] = 'read';
   other.mock.state.session.permissions['accounts'] = 'none';
@@ -147,7 +142,6 @@ test('[BASE-75] without write there is nothing to save, without list there is no
   expect(await screen.findByLabelText('First name')).toBeDisabled();
   expect(screen.queryByRole('button', { name: 'Save' })).toBeNull();
   expect(screen.queryByRole('link', { name: 'SIP accounts' })).toBeNull();
-  expect(page.writes).toEqual([]);
 });
 
 test('[PLT-108] saved changes wait in the bar until they are applied', async () => {
