@@ -400,7 +400,8 @@ static int recover(struct writer *w)
 	if (err)
 		return err;
 
-	if (w->n_segments == 0 &&
+	w->began_empty = w->n_segments == 0;
+	if (w->began_empty &&
 	    getrandom(w->id.bytes, sizeof(w->id.bytes), 0) != (ssize_t)sizeof(w->id.bytes))
 		return -EIO;
 

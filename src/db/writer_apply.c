@@ -69,7 +69,8 @@ static const struct db_migration migrations[] = { { 1, "writer_position", NULL, 
 
 /*
  * Where the database stands. A position that belongs to another journal (the folder was emptied,
- * or the database is another one) says nothing about ours: then all that is there is applied.
+ * or the database is another one) says nothing about ours: then all that is there is applied. A
+ * journal that began empty is always another one: that is every start after a clean end.
  */
 static int load_position(struct writer *w)
 {
@@ -87,9 +88,11 @@ static int load_position(struct writer *w)
 			   "SELECT seq FROM writer_position WHERE name = $1 AND journal = $2",
 			   DB_ARGS(db_text(w->name), db_text(w->id_hex)));
 	if (err == -ENOENT) {
-		log_warn("writer.new_journal",
-			 "the database knows another journal; this one is applied from its start",
-			 kv_text("journal", w->name));
+		if (!w->began_empty)
+			log_warn("writer.new_journal",
+				 "the database knows another journal; this one is applied from its "
+				 "start",
+				 kv_text("journal", w->name));
 		err = db_exec(w->db,
 			      "UPDATE writer_position SET journal = $2, seq = 0 WHERE name = $1",
 			      DB_ARGS(db_text(w->name), db_text(w->id_hex)));

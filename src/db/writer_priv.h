@@ -65,6 +65,7 @@ struct writer {
 	struct db *db;
 	uint64_t first_new_seq; /* of this run; what lies before is from earlier ones */
 	bool position_known;	/* the database was asked in this run */
+	bool began_empty;	/* no file was there: a clean end leaves none */
 	uint8_t *chunk;
 	int read_fd;
 	uint64_t read_segment, read_at; /* where the next batch begins */
