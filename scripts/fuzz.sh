@@ -7,7 +7,7 @@ seconds=${FUZZ_SECONDS:-30}
 jobs=${FUZZ_JOBS:-$(nproc)}
 
 if [ ! -f build/fuzz/build.ninja ]; then
-	CC=clang meson setup build/fuzz -Dfuzz=true -Db_lundef=false || exit 1
+	CC=clang meson setup build/fuzz -Dfuzz=true || exit 1
 fi
 ninja -C build/fuzz --quiet || exit 1
 

@@ -45,7 +45,7 @@ count check $status "$(number "$out/check.log" '^([0-9]+) passed.*')" "$(number 
 
 step "unit tests (gcc, address and undefined behaviour sanitizers)"
 if [ ! -f build/test/build.ninja ]; then
-	CC=gcc run setup-test meson setup build/test -Db_sanitize=address,undefined -Db_lundef=false ||
+	CC=gcc run setup-test meson setup build/test -Db_sanitize=address,undefined ||
 		cat "$out/setup-test.log"
 fi
 run build-test ninja -C build/test --quiet
