@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -506,18 +507,27 @@ static int use_wal(struct db *db)
 	return fail(db);
 }
 
-/* The file holds call records and sealed secrets: others on the machine need not read it. SQLite
- * gives its -wal and -shm files the same mode. */
+/*
+ * The file holds call records and sealed secrets: others on the machine need not read it. SQLite
+ * gives its -wal and -shm files the same mode.
+ *
+ * A file that is there is not opened: closing any descriptor of it would drop the locks of all
+ * connections of this process (POSIX), and the next process to close its own would take itself for
+ * the last one and delete the -wal under us. The mutex is for two threads at the very first start.
+ */
 static void create_private(const char *path)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	int fd;
 
 	if (!strcmp(path, ":memory:") || !strncmp(path, "file:", 5))
 		return;
 
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	(void)pthread_mutex_lock(&lock);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		(void)close(fd);
+	(void)pthread_mutex_unlock(&lock);
 }
 
 int db_sqlite_open(struct db **ret, const char *path, char *err_text, size_t err_size)

@@ -1,104 +1,32 @@
-// A small SIP phone over UDP for many calls at once and for messages that no real phone would send.
+// A small SIP phone for many calls at once and for messages that no real phone would send.
 // Real phones (baresip, linphone, sipp) prove behaviour; this one proves numbers: which packets came.
 import { createHash, randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
 
+import { hostInUri, openChannel, type Channel, type Transport } from './channel.js';
+import { RtpStream } from './rtp.js';
+import { contactUri, header, method, parseSip, status, tagOf, type SipMessage } from './sipmessage.js';
 import { delay, until } from './wait.js';
 
-const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
 const hex = (n: number): string => randomBytes(n).toString('hex');
 
-export type SipMessage = {
-  text: string;
-  start: string;
-  headers: Map<string, string[]>;
-  body: string;
+export type Algorithm = 'MD5' | 'SHA-256';
+
+export type MiniOptions = {
+  transport?: Transport;
+  bindPort?: number;
+  algorithm?: Algorithm;
+  userAgent?: string;
+  /** A Contact of its own, for example one that lies. */
+  contact?: string;
+  /** Address in SDP, for example one that lies. */
+  sdpAddress?: string;
+  /** rtpmap values in the order offered, payload type first: "8 PCMA/8000". */
+  codecs?: string[];
+  /** Methods of its Allow header; who sends none is taken for a simple phone. */
+  allow?: string;
+  /** What to do with an INVITE; default: 180, then 200. */
+  onInvite?: (phone: MiniPhone, call: MiniCall, invite: SipMessage) => void;
 };
-
-export function parseSip(text: string): SipMessage {
-  const end = text.indexOf('\r\n\r\n');
-  const head = end < 0 ? text : text.slice(0, end);
-  const lines = head.split('\r\n');
-  const headers = new Map<string, string[]>();
-  for (const line of lines.slice(1)) {
-    const colon = line.indexOf(':');
-    const name = line.slice(0, colon).trim().toLowerCase();
-    headers.set(name, [...(headers.get(name) ?? []), line.slice(colon + 1).trim()]);
-  }
-  return { text, start: lines[0] ?? '', headers, body: end < 0 ? '' : text.slice(end + 4) };
-}
-
-const header = (message: SipMessage, name: string): string => message.headers.get(name)?.[0] ?? '';
-const status = (message: SipMessage): number => Number(/^SIP\/2\.0 (\d+)/.exec(message.start)?.[1] ?? 0);
-const tagOf = (value: string): string => /;tag=([^;]+)/.exec(value)?.[1] ?? '';
-
-/** One RTP stream, both ways: 50 packets a second, and what came of the other side's. */
-export class RtpStream {
-  received = 0;
-  lost = 0;
-  longestGapMs = 0;
-  private lastSeq = -1;
-  private lastAt = 0;
-  private seq = Math.floor(Math.random() * 1000);
-  private remote: { port: number; address: string } | undefined;
-  private readonly ssrc = randomBytes(4);
-
-  private constructor(
-    private readonly socket: Socket,
-    readonly port: number,
-  ) {
-    socket.on('message', (data) => {
-      const now = performance.now();
-      const seq = data.readUInt16BE(2);
-      if (this.lastSeq >= 0) {
-        const step = (seq - this.lastSeq) & 0xffff;
-        if (step > 1 && step < 0x8000) this.lost += step - 1;
-        this.longestGapMs = Math.max(this.longestGapMs, now - this.lastAt);
-      }
-      this.lastSeq = seq;
-      this.lastAt = now;
-      this.received++;
-    });
-  }
-
-  static open(): Promise<RtpStream> {
-    return new Promise((resolve, reject) => {
-      const socket = createSocket('udp4');
-      socket.once('error', reject);
-      socket.bind(0, '127.0.0.1', () => resolve(new RtpStream(socket, socket.address().port)));
-    });
-  }
-
-  sendTo(sdp: string): void {
-    const port = Number(/m=audio (\d+)/.exec(sdp)?.[1] ?? 0);
-    const address = /c=IN IP4 (\S+)/.exec(sdp)?.[1] ?? '127.0.0.1';
-    if (port) this.remote = { port, address };
-  }
-
-  tick(): void {
-    if (!this.remote) return;
-    const packet = Buffer.alloc(172, 0xd5);
-    packet[0] = 0x80;
-    packet[1] = 8;
-    packet.writeUInt16BE(this.seq & 0xffff, 2);
-    packet.writeUInt32BE((this.seq * 160) >>> 0, 4);
-    this.ssrc.copy(packet, 8);
-    this.seq++;
-    this.socket.send(packet, this.remote.port, this.remote.address);
-  }
-
-  /** Starts the measurement over. */
-  reset(): void {
-    this.received = 0;
-    this.lost = 0;
-    this.longestGapMs = 0;
-    this.lastAt = performance.now();
-  }
-
-  close(): void {
-    this.socket.close();
-  }
-}
 
 export type MiniCall = {
   callId: string;
@@ -106,74 +34,94 @@ export type MiniCall = {
   isUp: boolean;
   endedBy: '' | 'bye' | 'us' | 'failure';
   status: number;
+  /** Provisional responses of a call we made, in the order they came. */
+  provisional: SipMessage[];
+  /** The newest description of the other side. */
+  remoteSdp: string;
+  /** Requests within the call that the other side sent. */
+  requests: SipMessage[];
   peerTarget: string;
   local: string;
   remote: string;
   cseq: number;
 };
 
+export type SdpOptions = { dir?: string; address?: string; codecs?: string[] };
+
 export class MiniPhone {
   readonly calls: MiniCall[] = [];
   readonly seen: SipMessage[] = [];
   private readonly answers = new Map<string, (message: SipMessage) => void>();
-  private readonly host: string;
-  private readonly serverPort: number;
   private timer: NodeJS.Timeout | undefined;
 
   private constructor(
-    private readonly socket: Socket,
-    readonly port: number,
+    readonly channel: Channel,
     readonly username: string,
     private readonly secret: string,
     readonly server: string,
+    readonly options: MiniOptions,
   ) {
-    const [host, serverPort] = server.split(':');
-    this.host = host ?? '127.0.0.1';
-    this.serverPort = Number(serverPort);
-    socket.on('message', (data) => this.take(data.toString('utf8')));
+    channel.take = (text): void => this.take(text);
   }
 
-  static open(username: string, secret: string, server: string): Promise<MiniPhone> {
-    return new Promise((resolve, reject) => {
-      const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
-      socket.once('error', reject);
-      socket.bind(0, '127.0.0.1', () => {
-        resolve(new MiniPhone(socket, socket.address().port, username, secret, server));
-      });
-    });
+  static async open(username: string, secret: string, server: string, options: MiniOptions = {}): Promise<MiniPhone> {
+    const channel = await openChannel(options.transport ?? 'udp', server, options.bindPort);
+    return new MiniPhone(channel, username, secret, server, options);
+  }
+
+  get port(): number {
+    return this.channel.port;
   }
 
   sendText(text: string): void {
-    this.socket.send(text, this.serverPort, this.host);
+    this.channel.send(text);
+  }
+
+  private get hostport(): string {
+    const { host, port } = this.channel;
+    return port ? `${hostInUri(host)}:${port}` : host;
   }
 
   private get contact(): string {
-    return `<sip:${this.username}@127.0.0.1:${this.port}>`;
+    if (this.options.contact) return this.options.contact;
+    const { transport } = this.channel;
+    return `<sip:${this.username}@${this.hostport}${transport === 'udp' ? '' : `;transport=${transport}`}>`;
   }
 
   private via(): string {
-    return `Via: SIP/2.0/UDP 127.0.0.1:${this.port};branch=z9hG4bK${hex(8)};rport`;
+    return `Via: SIP/2.0/${this.channel.transport.toUpperCase()} ${this.hostport};branch=z9hG4bK${hex(8)};rport`;
   }
 
-  /** Sends a request until a final answer comes; provisional ones are skipped. */
-  async request(method: string, lines: string[], uri: string, body = ''): Promise<SipMessage> {
+  private get always(): string[] {
+    const { userAgent, allow } = this.options;
+    return [
+      'Max-Forwards: 70', ...(userAgent ? [`User-Agent: ${userAgent}`] : []), ...(allow ? [`Allow: ${allow}`] : []),
+    ];
+  }
+
+  /** Sends a request until a final answer comes; provisional ones go to `early`. */
+  async request(
+    name: string, lines: string[], uri: string, body = '', type = 'application/sdp',
+    early?: (message: SipMessage) => void,
+  ): Promise<SipMessage> {
     const cseq = lines.find((line) => line.startsWith('CSeq:')) ?? '';
     const callId = lines.find((line) => line.startsWith('Call-ID:'))?.slice(8).trim() ?? '';
     const key = `${callId} ${cseq.slice(5).trim()}`;
     const text = [
-      `${method} ${uri} SIP/2.0`, this.via(), ...lines, 'Max-Forwards: 70', `Contact: ${this.contact}`,
-      ...(body ? ['Content-Type: application/sdp'] : []), `Content-Length: ${Buffer.byteLength(body)}`, '', body,
+      `${name} ${uri} SIP/2.0`, this.via(), ...lines, ...this.always, `Contact: ${this.contact}`,
+      ...(body ? [`Content-Type: ${type}`] : []), `Content-Length: ${Buffer.byteLength(body)}`, '', body,
     ].join('\r\n');
     let final: SipMessage | undefined;
     let answered = false;
     this.answers.set(key, (message) => {
       answered = true;
       if (status(message) >= 200) final = message;
+      else early?.(message);
     });
     this.sendText(text);
-    let resendAt = Date.now() + 500;
+    let resendAt = this.channel.transport === 'udp' ? Date.now() + 500 : Infinity;
     try {
-      return await until(`${method} answered`, () => {
+      return await until(`${name} answered`, () => {
         if (!answered && Date.now() > resendAt) {
           this.sendText(text);
           resendAt = Date.now() + 1000;
@@ -185,71 +133,93 @@ export class MiniPhone {
     }
   }
 
-  private authorization(message: SipMessage, method: string, uri: string): string {
-    for (const name of ['www-authenticate', 'proxy-authenticate']) {
-      for (const challenge of message.headers.get(name) ?? []) {
-        const get = (key: string): string =>
-          new RegExp(`${key}="?([^",]+)"?`, 'i').exec(challenge)?.[1] ?? '';
-        const algorithm = get('algorithm') || 'MD5';
-        if (algorithm.toUpperCase() !== 'MD5') continue;
+  /** The algorithms of a challenge, in its order. */
+  static challenged(message: SipMessage): string[] {
+    return ['www-authenticate', 'proxy-authenticate']
+      .flatMap((name) => message.headers.get(name) ?? [])
+      .map((text) => /algorithm="?([\w-]+)/i.exec(text)?.[1] ?? 'MD5');
+  }
+
+  private authorization(message: SipMessage, name: string, uri: string): string {
+    const wanted = this.options.algorithm ?? 'MD5';
+    const digest = (text: string): string =>
+      createHash(wanted === 'MD5' ? 'md5' : 'sha256').update(text).digest('hex');
+    for (const field of ['www-authenticate', 'proxy-authenticate']) {
+      for (const challenge of message.headers.get(field) ?? []) {
+        const get = (key: string): string => new RegExp(`${key}="?([^",]+)"?`, 'i').exec(challenge)?.[1] ?? '';
+        if ((get('algorithm') || 'MD5').toUpperCase() !== wanted) continue;
         const realm = get('realm');
         const nonce = get('nonce');
         const cnonce = hex(8);
-        const ha1 = md5(`${this.username}:${realm}:${this.secret}`);
-        const ha2 = md5(`${method}:${uri}`);
+        const ha1 = digest(`${this.username}:${realm}:${this.secret}`);
+        const ha2 = digest(`${name}:${uri}`);
         const qop = /qop=/i.test(challenge);
-        const response = qop
-          ? md5(`${ha1}:${nonce}:00000001:${cnonce}:auth:${ha2}`)
-          : md5(`${ha1}:${nonce}:${ha2}`);
-        const field = name === 'www-authenticate' ? 'Authorization' : 'Proxy-Authorization';
+        const response = qop ? digest(`${ha1}:${nonce}:00000001:${cnonce}:auth:${ha2}`) : digest(`${ha1}:${nonce}:${ha2}`);
         return (
-          `${field}: Digest username="${this.username}", realm="${realm}", nonce="${nonce}", uri="${uri}", ` +
-          `response="${response}", algorithm=MD5${qop ? `, qop=auth, nc=00000001, cnonce="${cnonce}"` : ''}`
+          `${field === 'www-authenticate' ? 'Authorization' : 'Proxy-Authorization'}: ` +
+          `Digest username="${this.username}", realm="${realm}", nonce="${nonce}", uri="${uri}", ` +
+          `response="${response}", algorithm=${wanted}${qop ? `, qop=auth, nc=00000001, cnonce="${cnonce}"` : ''}`
         );
       }
     }
-    throw new Error(`no MD5 challenge in ${message.text}`);
+    throw new Error(`no ${wanted} challenge in ${message.text}`);
   }
 
+  /** Final status of a registration; `last` keeps the whole answer. */
   async register(expires = 600): Promise<number> {
+    return status(await this.registerReply(expires));
+  }
+
+  async registerReply(expires = 600): Promise<SipMessage> {
     const uri = `sip:${this.server}`;
     const callId = hex(10);
     const aor = `<sip:${this.username}@${this.server}>`;
     const lines = (cseq: number): string[] => [
-      `From: ${aor};tag=${hex(4)}`, `To: ${aor}`, `Call-ID: ${callId}`, `CSeq: ${cseq} REGISTER`,
-      `Expires: ${expires}`,
+      `From: ${aor};tag=${hex(4)}`, `To: ${aor}`, `Call-ID: ${callId}`, `CSeq: ${cseq} REGISTER`, `Expires: ${expires}`,
     ];
-    let reply = await this.request('REGISTER', lines(1), uri);
-    if (status(reply) === 401) {
-      reply = await this.request('REGISTER', [...lines(2), this.authorization(reply, 'REGISTER', uri)], uri);
-    }
-    return status(reply);
+    const reply = await this.request('REGISTER', lines(1), uri);
+    if (status(reply) !== 401) return reply;
+    return this.request('REGISTER', [...lines(2), this.authorization(reply, 'REGISTER', uri)], uri);
   }
 
-  private sdp(port: number): string {
+  sdp(rtp: RtpStream, o: SdpOptions = {}): string {
+    const address = o.address ?? this.options.sdpAddress ?? rtp.address;
+    const codecs = o.codecs ?? this.options.codecs ?? ['8 PCMA/8000'];
+    const family = address.includes(':') ? 'IP6' : 'IP4';
+    const all = [...codecs, '101 telephone-event/8000'];
     return [
-      'v=0', `o=- ${Date.now()} 1 IN IP4 127.0.0.1`, 's=-', 'c=IN IP4 127.0.0.1', 't=0 0',
-      `m=audio ${port} RTP/AVP 8 101`, 'a=rtpmap:8 PCMA/8000', 'a=rtpmap:101 telephone-event/8000', 'a=ptime:20', '',
+      'v=0', `o=- ${Date.now()} ${++this.version} IN ${family} ${address}`, 's=-', `c=IN ${family} ${address}`, 't=0 0',
+      `m=audio ${rtp.port} RTP/AVP ${all.map((codec) => codec.split(' ')[0]).join(' ')}`,
+      ...all.map((codec) => `a=rtpmap:${codec}`), 'a=ptime:20', ...(o.dir ? [`a=${o.dir}`] : []), '',
     ].join('\r\n');
   }
+  private version = 0;
 
-  /** Calls a number; resolves when it is answered or refused. */
-  async call(number: string): Promise<MiniCall> {
-    const rtp = await RtpStream.open();
+  /** Calls a number; resolves when it is answered or refused. calls[] has it from the start. */
+  async call(number: string, sdp: SdpOptions = {}): Promise<MiniCall> {
+    const rtp = await RtpStream.open(this.channel.host.includes(':'));
     const uri = `sip:${number}@${this.server}`;
     const local = `<sip:${this.username}@${this.server}>;tag=${hex(4)}`;
     const call: MiniCall = {
-      callId: hex(12), rtp, isUp: false, endedBy: '', status: 0, peerTarget: '', local, remote: `<${uri}>`, cseq: 1,
+      callId: hex(12), rtp, isUp: false, endedBy: '', status: 0, provisional: [], remoteSdp: '', requests: [],
+      peerTarget: '', local, remote: `<${uri}>`, cseq: 1,
     };
     this.calls.push(call);
-    const lines = (): string[] => [
-      `From: ${local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} INVITE`,
-    ];
-    let reply = await this.request('INVITE', lines(), uri, this.sdp(rtp.port));
+    const invite = (...more: string[]): Promise<SipMessage> =>
+      this.request('INVITE', [
+        `From: ${local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} INVITE`, ...more,
+      ], uri, this.sdp(rtp, sdp), 'application/sdp', (message) => {
+        call.provisional.push(message);
+        if (message.body) {
+          call.remoteSdp = message.body;
+          rtp.sendTo(message.body);
+        }
+      });
+    let reply = await invite();
     if (status(reply) === 401 || status(reply) === 407) {
       this.ack(call, reply, uri);
       call.cseq++;
-      reply = await this.request('INVITE', [...lines(), this.authorization(reply, 'INVITE', uri)], uri, this.sdp(rtp.port));
+      reply = await invite(this.authorization(reply, 'INVITE', uri));
     }
     call.status = status(reply);
     call.remote = header(reply, 'to');
@@ -258,9 +228,10 @@ export class MiniPhone {
       call.endedBy = 'failure';
       return call;
     }
-    call.peerTarget = /<([^>]+)>/.exec(header(reply, 'contact'))?.[1] ?? uri;
+    call.peerTarget = contactUri(reply) || uri;
     call.isUp = true;
-    rtp.sendTo(reply.body);
+    call.remoteSdp = reply.body || call.remoteSdp;
+    rtp.sendTo(call.remoteSdp);
     this.ack(call, reply, call.peerTarget);
     return call;
   }
@@ -270,21 +241,34 @@ export class MiniPhone {
     const via = status(reply) >= 300 ? `Via: ${header(reply, 'via')}` : this.via();
     this.sendText([
       `ACK ${uri} SIP/2.0`, via, `From: ${call.local}`, `To: ${header(reply, 'to')}`, `Call-ID: ${call.callId}`,
-      `CSeq: ${call.cseq} ACK`, 'Max-Forwards: 70', 'Content-Length: 0', '', '',
+      `CSeq: ${call.cseq} ACK`, ...this.always, 'Content-Length: 0', '', '',
     ].join('\r\n'));
   }
 
-  async hangup(call: MiniCall): Promise<number> {
+  /** A request within the call; a re-INVITE is acknowledged. */
+  async inDialog(call: MiniCall, name: string, body = '', type = 'application/sdp'): Promise<SipMessage> {
     call.cseq++;
+    const reply = await this.request(name, [
+      `From: ${call.local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} ${name}`,
+    ], call.peerTarget, body, type);
+    if (name === 'INVITE') {
+      this.ack(call, reply, call.peerTarget);
+      if (status(reply) < 300) {
+        call.remoteSdp = reply.body;
+        call.rtp.sendTo(reply.body);
+      }
+    }
+    return reply;
+  }
+
+  async hangup(call: MiniCall): Promise<number> {
     call.endedBy = 'us';
-    const reply = await this.request('BYE', [
-      `From: ${call.local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} BYE`,
-    ], call.peerTarget);
+    const reply = await this.inDialog(call, 'BYE');
     call.isUp = false;
     return status(reply);
   }
 
-  private reply(message: SipMessage, code: number, reason: string, body = '', tag = ''): void {
+  reply(message: SipMessage, code: number, reason: string, body = '', tag = ''): void {
     const to = header(message, 'to');
     this.sendText([
       `SIP/2.0 ${code} ${reason}`,
@@ -292,8 +276,17 @@ export class MiniPhone {
       ...(message.headers.get('record-route') ?? []).map((route) => `Record-Route: ${route}`),
       `From: ${header(message, 'from')}`, `To: ${to}${tag && !tagOf(to) ? `;tag=${tag}` : ''}`,
       `Call-ID: ${header(message, 'call-id')}`, `CSeq: ${header(message, 'cseq')}`, `Contact: ${this.contact}`,
+      ...(this.options.allow ? [`Allow: ${this.options.allow}`] : []),
       ...(body ? ['Content-Type: application/sdp'] : []), `Content-Length: ${Buffer.byteLength(body)}`, '', body,
     ].join('\r\n'));
+  }
+
+  /** A response to the INVITE that made this call. */
+  respond(call: MiniCall, invite: SipMessage, code: number, reason: string, sdp = ''): void {
+    this.reply(invite, code, reason, sdp, tagOf(call.local));
+    call.status = code;
+    call.isUp = code >= 200 && code < 300;
+    if (code >= 300) call.endedBy = 'failure';
   }
 
   private take(text: string): void {
@@ -304,30 +297,51 @@ export class MiniPhone {
       this.answers.get(`${header(message, 'call-id')} ${header(message, 'cseq')}`)?.(message);
       return;
     }
-    const method = message.start.split(' ')[0];
+    const name = method(message);
     const call = this.calls.find((c) => c.callId === header(message, 'call-id'));
-    if (method === 'INVITE' && !call) void this.accept(message);
-    else if (method === 'BYE') {
-      this.reply(message, call ? 200 : 481, call ? 'OK' : 'Call Does Not Exist');
-      if (call) {
-        call.isUp = false;
-        call.endedBy = 'bye';
-      }
-    } else if (method !== 'ACK' && method !== 'INVITE') this.reply(message, 200, 'OK');
+    if (!call) {
+      if (name === 'INVITE') void this.accept(message);
+      else if (name === 'BYE') this.reply(message, 481, 'Call Does Not Exist');
+      else if (name !== 'ACK') this.reply(message, 200, 'OK');
+      return;
+    }
+    if (name === 'INVITE' && !tagOf(header(message, 'to'))) return; // sent again
+    call.requests.push(message);
+    if (name === 'ACK') return;
+    if (name === 'INVITE') {
+      call.remoteSdp = message.body;
+      call.rtp.sendTo(message.body);
+      const offered = /a=(sendonly|recvonly|inactive)/.exec(message.body)?.[1];
+      const dir = offered === 'sendonly' ? 'recvonly' : offered === 'recvonly' ? 'sendonly' : offered;
+      this.reply(message, 200, 'OK', this.sdp(call.rtp, dir ? { dir } : {}));
+      return;
+    }
+    this.reply(message, 200, 'OK');
+    if (name === 'BYE') {
+      call.isUp = false;
+      call.endedBy = 'bye';
+    }
   }
 
-  private async accept(message: SipMessage): Promise<void> {
-    const tag = hex(4);
+  private async accept(invite: SipMessage): Promise<void> {
     const call: MiniCall = {
-      callId: header(message, 'call-id'), rtp: await RtpStream.open(), isUp: true, endedBy: '', status: 200,
-      peerTarget: /<([^>]+)>/.exec(header(message, 'contact'))?.[1] ?? '',
-      local: `${header(message, 'to')};tag=${tag}`, remote: header(message, 'from'), cseq: 1,
+      callId: header(invite, 'call-id'), rtp: undefined as unknown as RtpStream, isUp: false, endedBy: '', status: 0,
+      provisional: [], remoteSdp: invite.body, requests: [], peerTarget: contactUri(invite),
+      local: `${header(invite, 'to')};tag=${hex(4)}`, remote: header(invite, 'from'), cseq: 1,
     };
+    if (this.accepting.has(call.callId)) return; // sent again
+    this.accepting.add(call.callId);
+    call.rtp = await RtpStream.open(this.channel.host.includes(':'));
+    call.rtp.sendTo(invite.body);
     this.calls.push(call);
-    call.rtp.sendTo(message.body);
-    this.reply(message, 180, 'Ringing', '', tag);
-    this.reply(message, 200, 'OK', this.sdp(call.rtp.port), tag);
+    if (this.options.onInvite) {
+      this.options.onInvite(this, call, invite);
+      return;
+    }
+    this.respond(call, invite, 180, 'Ringing');
+    this.respond(call, invite, 200, 'OK', this.sdp(call.rtp));
   }
+  private readonly accepting = new Set<string>();
 
   /** Sends RTP on every call from now on. */
   startRtp(): void {
@@ -347,6 +361,6 @@ export class MiniPhone {
     if (this.timer) clearTimeout(this.timer);
     for (const call of this.calls) call.rtp.close();
     await delay(1);
-    this.socket.close();
+    this.channel.close();
   }
 }

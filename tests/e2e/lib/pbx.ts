@@ -31,6 +31,8 @@ export type DemoFacts = {
   accounts: Account[];
 };
 
+type Status = { switch?: { calls: number; journal?: { posted: number; acked: number; applied: number } } };
+
 /** One running PBX with the demo tenant, on ports and in a folder of its own. */
 export class Pbx {
   private constructor(
@@ -41,12 +43,12 @@ export class Pbx {
     readonly rest: RestClient,
   ) {}
 
-  static async start(extraArgs: string[] = []): Promise<Pbx> {
+  static async start(extraArgs: string[] = [], host = '127.0.0.1'): Promise<Pbx> {
     const dataDir = mkdtempSync(join(tmpdir(), 'aoide-e2e-'));
     const sip = await freePorts(6);
     const rtp = rtpRange();
     const args = [
-      'run', '--demo', '--data', dataDir, '--listen', '127.0.0.1',
+      'run', '--demo', '--data', dataDir, '--listen', host,
       '--sip-port', String(sip), '--https-port', String(sip + 2), '--http-port', String(sip + 3),
       '--ws-port', String(sip + 4), '--wss-port', String(sip + 5),
       '--rtp-ports', `${rtp[0]}-${rtp[1]}`,
@@ -101,6 +103,16 @@ export class Pbx {
     return undefined;
   }
 
+  get pid(): number {
+    return this.proc.pid;
+  }
+
+  /** Ends the product as a service manager would; the data stay. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    await this.proc.stop(signal, 15_000);
+    return this.proc.exitCode ?? null;
+  }
+
   /** kill -9 of one child; resolves when the supervisor has a new one in its place. */
   async killChild(name: string): Promise<void> {
     const old = this.childPid(name);
@@ -138,13 +150,25 @@ export class Pbx {
     return first.id;
   }
 
-  /** CDRs with their details, newest first, once there are `count` of them. */
-  async cdrs(count: number): Promise<Record<string, unknown>[]> {
-    return until(`${count} CDRs`, async () => {
-      const reply = await this.rest.ok('GET', '/rest/cdr/detailed');
-      const rows = reply.json as Record<string, unknown>[];
-      return rows.length >= count && rows;
-    });
+  /** No call is left, and what the switch has to tell the database is in it. */
+  async settled(timeoutMs = 15_000): Promise<void> {
+    let posted = -1;
+    await until('no call is left and every CDR is in the database', async () => {
+      const { switch: now } = await this.ctlJson<Status>('status');
+      if (!now?.journal || now.calls > 0 || now.journal.applied < now.journal.acked) return false;
+      const same = now.journal.posted === posted; // what is posted while we look is not acknowledged yet
+      posted = now.journal.posted;
+      return same;
+    }, timeoutMs);
+  }
+
+  /** All CDRs of this month with their details, newest first, when the calls are over and written. */
+  async cdrs(atLeast: number): Promise<Record<string, unknown>[]> {
+    await this.settled();
+    const reply = await this.rest.ok('GET', '/rest/cdr/detailed');
+    const rows = reply.json as Record<string, unknown>[];
+    if (rows.length < atLeast) throw new Error(`${rows.length} CDRs, expected ${atLeast}\n${this.output.slice(-2000)}`);
+    return rows;
   }
 
   /** Graceful stop; a sanitizer report fails the test. */

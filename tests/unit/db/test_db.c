@@ -498,7 +498,46 @@ static void the_file_is_private(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
-int main(void)
+/* Another process that comes and goes: SQLite's notes on locks would survive a mere fork. */
+static int visitor(const char *url)
+{
+	struct db *db = NULL;
+	const int err = db_open(&db, url, NULL, 0);
+
+	if (!err)
+		(void)count(db);
+	db_close(db); /* would delete the -wal if it were the last one */
+
+	return err ? 1 : 0;
+}
+
+static void a_second_connection_keeps_the_locks_of_the_first(void **state)
+{
+	struct testdb *t = *state;
+	struct db *second = NULL;
+	char path[300];
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	make_people(t);
+	OK(db_open(&second, t->url, NULL, 0));
+
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		(void)execl("/proc/self/exe", "test_db", t->url, (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+
+	(void)snprintf(path, sizeof(path), "%s-wal", t->url);
+	assert_int_equal(stat(path, &st), 0);
+	db_close(second);
+}
+
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		TESTDB_BOTH("values come back as they went", values_come_back_as_they_went),
@@ -521,7 +560,12 @@ int main(void)
 			   DB_SQLITE),
 		TESTDB_ONE("a full disk is told apart", a_full_disk_is_told_apart, DB_SQLITE),
 		TESTDB_ONE("the file is private", the_file_is_private, DB_SQLITE),
+		TESTDB_ONE("a second connection keeps the locks of the first",
+			   a_second_connection_keeps_the_locks_of_the_first, DB_SQLITE),
 	};
+
+	if (argc == 2)
+		return visitor(argv[1]);
 
 	return testdb_run(tests);
 }
