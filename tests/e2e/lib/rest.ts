@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, request as httpsRequest } from 'node:https';
 
+import { until } from './wait.js';
+
 const agent = new Agent({ keepAlive: true, rejectUnauthorized: false, maxSockets: 8 });
 
 export type Reply = { status: number; headers: Record<string, string>; text: string; json: unknown };
@@ -70,6 +72,15 @@ export function xAuthenticate(
   );
 }
 
+/** The salt of a domain; asked again when too many were asked for in this second. */
+export async function fetchSalt(base: string, domain: string): Promise<string> {
+  return until(`the salt of ${domain}`, async () => {
+    const reply = await sendHttps(`${base}/rest/salt/${domain || 'pbxAdmin'}`, 'GET');
+    if (reply.status !== 200 && reply.status !== 429) throw new Error(`${reply.status} ${reply.text}`);
+    return reply.status === 200 && (reply.json as { salt: string }).salt;
+  }, 10_000, 200);
+}
+
 /** A client as integrators write them: salt once, a fresh header for every request. */
 export class RestClient {
   private salt: string | undefined;
@@ -81,8 +92,7 @@ export class RestClient {
 
   async authHeader(overrides: { nonce?: string; created?: string } = {}): Promise<string> {
     if (!this.salt) {
-      const reply = await sendHttps(`${this.base}/rest/salt/${this.credentials.domain}`, 'GET');
-      this.salt = (reply.json as { salt: string }).salt;
+      this.salt = await fetchSalt(this.base, this.credentials.domain);
     }
     return xAuthenticate(this.credentials, this.salt, overrides);
   }
