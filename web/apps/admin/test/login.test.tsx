@@ -1,13 +1,12 @@
 import { screen, waitFor } from '@testing-library/react';
-import userEvent from '@testing-library/user-event';
 import { afterEach, expect, test } from 'vitest';
 import { returnPath } from '../src/features/login/returnPath';
-import { axeProblems, closePages, openPage } from './page';
+import { axeProblems, closePages, newUser, openPage } from './page';
 
 afterEach(closePages);
 
 async function tryLogin(password: string): Promise<void> {
-  const user = userEvent.setup();
+  const user = newUser();
   await user.clear(await screen.findByLabelText('User name'));
   await user.type(screen.getByLabelText('User name'), 'admin@default');
   await user.type(screen.getByLabelText('Password'), password);
@@ -40,7 +39,7 @@ test('too many attempts say how long to wait', async () => {
 
 test('a session that ends brings the log-in page, which says so and leads back', async () => {
   const page = await openPage('/config/extension');
-  const user = userEvent.setup();
+  const user = newUser();
   await screen.findByRole('link', { name: '101' });
   page.mock.logout();
   await user.click(screen.getByRole('button', { name: 'First name' }));

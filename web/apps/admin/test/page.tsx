@@ -2,6 +2,7 @@ import { MantineProvider } from '@mantine/core';
 import { Notifications } from '@mantine/notifications';
 import { QueryClientProvider } from '@tanstack/react-query';
 import { render } from '@testing-library/react';
+import userEvent, { PointerEventsCheckLevel, type UserEvent } from '@testing-library/user-event';
 import axe from 'axe-core';
 import { createMemoryRouter, RouterProvider } from 'react-router-dom';
 import { vi } from 'vitest';
@@ -16,6 +17,11 @@ export interface TestPage {
   readonly path: () => string;
   /** Requests that changed something: "PATCH /api/…" and the body. */
   readonly writes: { readonly request: string; readonly body: unknown; readonly csrf: string | null }[];
+}
+
+/** Hands that do not wait between keys; whether something covers a button only a real browser knows. */
+export function newUser(): UserEvent {
+  return userEvent.setup({ delay: null, pointerEventsCheck: PointerEventsCheckLevel.Never });
 }
 
 /** The whole program at an address, against the PBX made of memory over real HTTP. */

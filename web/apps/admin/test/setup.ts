@@ -28,6 +28,29 @@ window.HTMLElement.prototype.scrollIntoView = () => undefined;
 window.scrollTo = () => undefined;
 if (!('CSS' in window)) Object.defineProperty(window, 'CSS', { value: { escape: (text: string) => text } });
 
+/*
+ * jsdom finds the labels of a field by walking the whole document once per label; a form with two hundred
+ * fields takes seconds for each question. Its labels are those that name it or stand around it.
+ */
+for (const kind of [HTMLInputElement, HTMLSelectElement, HTMLTextAreaElement, HTMLButtonElement])
+  Object.defineProperty(kind.prototype, 'labels', {
+    configurable: true,
+    get(this: HTMLElement): readonly Element[] {
+      const around = this.closest('label');
+      const named = this.id ? [...document.querySelectorAll(`label[for="${this.id}"]`)] : [];
+      return around && !named.includes(around) ? [around, ...named] : named;
+    },
+  });
+/* Files have no text() here. */
+File.prototype.text = function text(this: File): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(typeof reader.result === 'string' ? reader.result : '');
+    reader.onerror = () => reject(reader.error ?? new Error('unreadable'));
+    reader.readAsText(this);
+  });
+};
+
 /* A form has hundreds of elements; asking jsdom for the style of each one's ancestors takes seconds. */
 configure({
   asyncUtilTimeout: 15_000,

@@ -1,10 +1,10 @@
-import type { Entity, Field } from '@aoide/api';
+import type { Entity, Field, Json } from '@aoide/api';
 import { Box, Card, Checkbox, Group, Stack, Table, Text, Title } from '@mantine/core';
-import type { ReactNode } from 'react';
+import { memo, useCallback, useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { labelText, useLanguage } from '../../i18n/i18n';
 import { FieldControl } from './FieldControl';
-import { hasTemplate, isInheriting, isVisible, shownValue } from './formState';
+import { hasTemplate, isInheriting, isVisible, shownValue, type FormState } from './formState';
 import { sectionsOf, type Section } from './layout';
 import type { EntityForm } from './useEntityForm';
 
@@ -16,7 +16,7 @@ interface DrawProps {
 
 /** The sections of any entity's form. */
 export function EntitySections(props: DrawProps): ReactNode {
-  const sections = sectionsOf(props.entity);
+  const sections = useMemo(() => sectionsOf(props.entity), [props.entity]);
   return (
     <Group align="flex-start" wrap="nowrap" gap="lg">
       <Stack flex={1} miw={0}>
@@ -89,7 +89,7 @@ function SectionCard({ section, ...props }: DrawProps & { section: Section }): R
       {section.kind === 'grid' ? (
         <FieldGrid section={section} {...props} />
       ) : (
-        <Stack gap="md">{fields?.map((field) => <FieldBlock key={field.name} field={field} {...props} />)}</Stack>
+        <Stack gap="md">{fields?.map((field) => <FieldBlock key={field.name} {...factsOf(field, state, props)} />)}</Stack>
       )}
     </Card>
   );
@@ -102,56 +102,75 @@ function values({ entity, form }: DrawProps): Record<string, ReturnType<typeof s
   return Object.fromEntries(entity.fields.map((f) => [f.name, shownValue(entity, state, f, template)]));
 }
 
-function useField(field: Field, { entity, form, disabled }: DrawProps): {
-  readonly control: Parameters<typeof FieldControl>[0];
-  readonly override: { readonly checked: boolean; readonly set: (on: boolean) => void } | null;
-} | null {
-  const { state } = form;
-  if (!state) return null;
+/** All that the drawing of one field depends on: a field whose facts stay the same is not drawn again. */
+interface FieldFacts {
+  readonly field: Field;
+  readonly value: Json;
+  readonly disabled: boolean;
+  readonly override: Override;
+  readonly mayOverride: boolean;
+  readonly set: (name: string, value: Json) => void;
+  readonly setOverride: (name: string, on: boolean) => void;
+}
+
+type Override = 'none' | 'on' | 'off';
+
+function factsOf(field: Field, state: FormState, { entity, form, disabled }: DrawProps): FieldFacts {
   const inherits = isInheriting(entity, state, field);
   const isFixed = field.readonly || (field.immutable && form.row !== null);
   return {
-    control: {
-      field,
-      path: field.name,
-      value: shownValue(entity, state, field, form.template),
-      onChange: (value) => form.set(field.name, value),
-      disabled: disabled || inherits || isFixed,
-    },
-    override:
-      field.inherit && hasTemplate(entity, state)
-        ? { checked: !inherits, set: (on) => form.setOverride(field.name, on) }
-        : null,
+    field,
+    value: shownValue(entity, state, field, form.template),
+    disabled: disabled || inherits || isFixed,
+    override: !field.inherit || !hasTemplate(entity, state) ? 'none' : inherits ? 'off' : 'on',
+    mayOverride: !disabled,
+    set: form.set,
+    setOverride: form.setOverride,
   };
 }
 
+function OverrideBox({ facts, label, spoken, mt }: {
+  facts: FieldFacts;
+  label: string;
+  spoken: string;
+  mt?: number;
+}): ReactNode {
+  const { t } = useTranslation();
+  if (facts.override === 'none') return null;
+  return (
+    <Checkbox
+      size="xs"
+      {...(mt === undefined ? {} : { mt })}
+      label={label}
+      aria-label={`${t('form.override')}: ${spoken}`}
+      checked={facts.override === 'on'}
+      disabled={!facts.mayOverride}
+      onChange={(event) => facts.setOverride(facts.field.name, event.currentTarget.checked)}
+    />
+  );
+}
+
 /** One field with its "override the template's value" (BASE-32). */
-function FieldBlock({ field, ...props }: DrawProps & { field: Field }): ReactNode {
+const FieldBlock = memo(function FieldBlock(facts: FieldFacts): ReactNode {
   const { t } = useTranslation();
   const language = useLanguage();
-  const drawn = useField(field, props);
-  if (!drawn) return null;
-  const { control, override } = drawn;
+  const { field, value, disabled, set } = facts;
+  const change = useCallback((next: Json) => set(field.name, next), [set, field.name]);
   const isWide = field.type === 'object' || field.type === 'list' || field.type === 'dest';
   return (
     <Group data-field={field.name} align="flex-start" gap="lg" wrap="wrap">
       <Box flex="1 1 320px" maw={isWide ? 860 : 560}>
-        <FieldControl {...control} />
+        <FieldControl field={field} path={field.name} value={value} disabled={disabled} onChange={change} />
       </Box>
-      {override && (
-        <Checkbox
-          size="xs"
-          mt={field.type === 'bool' ? 4 : 30}
-          label={t('form.override')}
-          aria-label={`${t('form.override')}: ${labelText(field.label, language)}`}
-          checked={override.checked}
-          disabled={props.disabled}
-          onChange={(event) => override.set(event.currentTarget.checked)}
-        />
-      )}
+      <OverrideBox
+        facts={facts}
+        label={t('form.override')}
+        spoken={labelText(field.label, language)}
+        mt={field.type === 'bool' ? 4 : 30}
+      />
     </Group>
   );
-}
+});
 
 type GridSection = Extract<Section, { kind: 'grid' }>;
 
@@ -160,6 +179,8 @@ function FieldGrid({ section, ...props }: DrawProps & { section: GridSection }):
   const { t } = useTranslation();
   const language = useLanguage();
   const columns = section.columns.map((column) => splitLabel(labelText(column.label, language))[1]);
+  const { state } = props.form;
+  if (!state) return null;
   return (
     <Table.ScrollContainer minWidth={880}>
       <Table verticalSpacing="sm" layout="fixed" withRowBorders>
@@ -186,7 +207,7 @@ function FieldGrid({ section, ...props }: DrawProps & { section: GridSection }):
                 </Table.Th>
                 {row.cells.map((field, i) => (
                   <Table.Td key={field.name} style={{ verticalAlign: 'top' }}>
-                    <GridCell field={field} spokenLabel={`${columns[i] ?? ''}: ${label}`} {...props} />
+                    <GridCell spokenLabel={`${columns[i] ?? ''}: ${label}`} {...factsOf(field, state, props)} />
                   </Table.Td>
                 ))}
               </Table.Tr>
@@ -198,23 +219,21 @@ function FieldGrid({ section, ...props }: DrawProps & { section: GridSection }):
   );
 }
 
-function GridCell({ field, spokenLabel, ...props }: DrawProps & { field: Field; spokenLabel: string }): ReactNode {
+const GridCell = memo(function GridCell({ spokenLabel, ...facts }: FieldFacts & { spokenLabel: string }): ReactNode {
   const { t } = useTranslation();
-  const drawn = useField(field, props);
-  if (!drawn) return null;
+  const { field, value, disabled, set } = facts;
+  const change = useCallback((next: Json) => set(field.name, next), [set, field.name]);
   return (
     <Stack gap="xs" data-field={field.name}>
-      <FieldControl {...drawn.control} spokenLabel={spokenLabel} />
-      {drawn.override && (
-        <Checkbox
-          size="xs"
-          label={t('form.overrideShort')}
-          aria-label={`${t('form.override')}: ${spokenLabel}`}
-          checked={drawn.override.checked}
-          disabled={props.disabled}
-          onChange={(event) => drawn.override?.set(event.currentTarget.checked)}
-        />
-      )}
+      <FieldControl
+        field={field}
+        path={field.name}
+        value={value}
+        disabled={disabled}
+        onChange={change}
+        spokenLabel={spokenLabel}
+      />
+      <OverrideBox facts={facts} label={t('form.overrideShort')} spoken={spokenLabel} />
     </Stack>
   );
-}
+});

@@ -1,6 +1,6 @@
 import { ApiError, rowId, rowTitle, type Entity, type Json, type Row } from '@aoide/api';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useMemo, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '../../app/api';
 import { changesKey, entityKey } from '../../app/useEvents';
 import { findEntity, useSchema } from '../../app/useSchema';
@@ -78,7 +78,28 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
     [write.error],
   );
   const problems = missing.size > 0 ? missing : serverProblems;
-  const field = (name: string) => entity.fields.find((f) => f.name === name);
+
+  /* Both stay the same functions while the form is open, so that a keystroke redraws one field. */
+  const latest = useRef({ initial, template });
+  useEffect(() => {
+    latest.current = { initial, template };
+  });
+  const set = useCallback((name: string, value: Json): void => {
+    setEdited((old) => {
+      const base = old ?? latest.current.initial;
+      return base && withValue(base, name, value);
+    });
+  }, []);
+  const setOverride = useCallback(
+    (name: string, on: boolean): void => {
+      const target = entity.fields.find((f) => f.name === name);
+      setEdited((old) => {
+        const base = old ?? latest.current.initial;
+        return base && target ? withOverride(base, target, on, latest.current.template) : base;
+      });
+    },
+    [entity],
+  );
 
   return {
     isLoading: state === null && object.error === null,
@@ -92,19 +113,8 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
     isSaving: write.isPending,
     saveError: write.error,
     problems,
-    set: (name, value) => {
-      setEdited((old) => {
-        const base = old ?? initial;
-        return base && withValue(base, name, value);
-      });
-    },
-    setOverride: (name, on) => {
-      setEdited((old) => {
-        const base = old ?? initial;
-        const target = field(name);
-        return base && target ? withOverride(base, target, on, template) : base;
-      });
-    },
+    set,
+    setOverride,
     reset: () => {
       setEdited(null);
       setMissing(noProblems);
