@@ -96,10 +96,22 @@ int prepare_folders(struct config *config, int *ret_lock_fd)
 	err = take_lock(config, ret_lock_fd);
 	if (err)
 		log_error("data.locked",
-			  err == -EBUSY ? "another `aoide run` uses this data folder" :
+			  err == -EBUSY ? "another `aoide run` uses this data folder: stop it, or choose "
+				  "another folder with --data DIR" :
 					  "the data folder cannot be locked",
 			  kv_text("folder", config->data_dir), kv_err(err));
 	return err;
+}
+
+static const char *open_remedy(int err, const struct config *config)
+{
+	if (config->database && !strncmp(config->database, "postgres", 8))
+		return "the database cannot be opened: does PostgreSQL run, do user, password and name "
+		       "of --database fit?";
+	if (err == -ECORRUPT)
+		return "the database file is damaged: put the file of a backup in its place, or move it "
+		       "away to begin with an empty one";
+	return "the database cannot be opened: check space and owner of the data folder";
 }
 
 int prepare_database(const struct config *config)
@@ -118,7 +130,7 @@ int prepare_database(const struct config *config)
 
 	err = db_open(&db, config_db_url(url, sizeof(url), config), why, sizeof(why));
 	if (err) {
-		log_error("db.open", "the database cannot be opened", kv_text("why", why), kv_err(err));
+		log_error("db.open", open_remedy(err, config), kv_text("why", why), kv_err(err));
 		return err;
 	}
 

@@ -8,6 +8,7 @@
  */
 #include "app/app.h"
 #include "app/child.h"
+#include "app/ports.h"
 #include "app/prepare.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -354,6 +355,9 @@ static int prepare(struct supervisor *supervisor, int *lock_fd)
 	if (err)
 		return err;
 	demo_withdraw(config);
+	err = ports_check(config);
+	if (err)
+		return err;
 
 	err = seal_init(config->data_dir);
 	if (err) {

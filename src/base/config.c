@@ -274,6 +274,15 @@ int config_set(struct config *config, const char *key_name, const char *value, c
 	case KEY_TEXT:
 		if (!*value)
 			return bad_value(err_text, err_size, key, value);
+		if (field == (void *)&config->database && strstr(value, "://") &&
+		    strncmp(value, "postgresql://", 13) && strncmp(value, "postgres://", 11)) {
+			if (err_text && err_size)
+				(void)snprintf(err_text, err_size,
+					       "database: \"%.60s\" is of no known kind; write "
+					       "sqlite or postgresql://user@host/name",
+					       value);
+			return -EINVAL;
+		}
 		if (field == (void *)&config->listen && !is_address(value)) {
 			if (err_text && err_size)
 				(void)snprintf(err_text, err_size,
@@ -398,7 +407,9 @@ int config_read_stream(struct config *config, FILE *file, const char *path, char
 		(void)snprintf(why, sizeof(why), "the file cannot be read");
 		err = -EIO;
 	}
-	if (err && err_text && err_size)
+	if (err && err_text && err_size && !n)
+		(void)snprintf(err_text, err_size, "%s: %s", path, why);
+	else if (err && err_text && err_size)
 		(void)snprintf(err_text, err_size, "%s, line %u: %s", path, n, why);
 
 	return err;

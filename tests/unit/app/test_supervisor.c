@@ -12,6 +12,7 @@
 #include "app/app.h"
 #include "app/child.h"
 #include "app/harden.h"
+#include "app/ports.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/landlock.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -97,6 +100,38 @@ static int child_main(const char *name, const char *config_file)
 	return 0;
 }
 
+/* Listens on a port that the kernel chooses. */
+static int listener(uint16_t *ret_port)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !bind(fd, (struct sockaddr *)&addr, len) && !listen(fd, 1) &&
+	    !getsockname(fd, (struct sockaddr *)&addr, &len))
+		*ret_port = ntohs(addr.sin_port);
+	return fd;
+}
+
+/* Nobody listens on these ports but the supervisor asks for them: they must be free. */
+static int set_ports(struct config *config)
+{
+	config->http_port = 0;
+	config->wss_port = 0;
+	for (int i = 0; i < 20; i++) {
+		uint16_t https = 0, sip = 0;
+		const int a = listener(&https), b = listener(&sip);
+
+		(void)close(a);
+		(void)close(b);
+		config->https_port = https;
+		config->sip_port = sip;
+		if (https && sip && sip < 65535 && !ports_check(config))
+			return 0;
+	}
+	return -EADDRINUSE;
+}
+
 static int run_supervisor(const char *dir)
 {
 	struct config *config = NULL;
@@ -112,8 +147,14 @@ static int run_supervisor(const char *dir)
 		err = config_set(config, "demo", NULL, NULL, 0);
 	if (!err)
 		err = config_finish(config);
-	if (!err)
+	if (!err) {
+		/* The test chose them, so that every start of it has the same. */
+		config->http_port = 0;
+		config->wss_port = 0;
+		config->https_port = (uint16_t)atoi(getenv("TEST_HTTPS_PORT"));
+		config->sip_port = (uint16_t)atoi(getenv("TEST_SIP_PORT"));
 		err = supervisor_main(config);
+	}
 	config_free(config);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -165,6 +206,21 @@ static char *read_file(const struct world *world, const char *name)
 	return text;
 }
 
+static void choose_ports(void)
+{
+	struct config *config = NULL;
+	char text[8];
+
+	assert_int_equal(config_alloc(&config), 0);
+	assert_int_equal(config_set(config, "listen", "127.0.0.1", NULL, 0), 0);
+	assert_int_equal(set_ports(config), 0);
+	(void)snprintf(text, sizeof(text), "%u", config->https_port);
+	assert_int_equal(setenv("TEST_HTTPS_PORT", text, 1), 0);
+	(void)snprintf(text, sizeof(text), "%u", config->sip_port);
+	assert_int_equal(setenv("TEST_SIP_PORT", text, 1), 0);
+	config_free(config);
+}
+
 static int setup(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
@@ -172,6 +228,7 @@ static int setup(void **state)
 
 	(void)snprintf(world->dir, sizeof(world->dir), "/tmp/aoide-run-XXXXXX");
 	assert_non_null(mkdtemp(world->dir));
+	choose_ports();
 	world->pid = start(world);
 	WAIT_FOR(exists(world, "demo.json"));
 	(void)snprintf(path, sizeof(path), "%s/" CONFIG_BUS_SOCKET, world->dir);
@@ -257,8 +314,10 @@ static void the_facts_appear_when_all_serve_and_the_end_has_an_order(void **stat
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(js_parse(&facts, read_file(world, "demo.json"),
 				  strlen(read_file(world, "demo.json")), NULL, 0), 0);
-	assert_string_equal(js_str(json_object_get(facts, "sip"), "udp", ""), "127.0.0.1:5060");
-	assert_string_equal(js_str(json_object_get(facts, "sip"), "tls", ""), "127.0.0.1:5061");
+	(void)snprintf(path, sizeof(path), "127.0.0.1:%s", getenv("TEST_SIP_PORT"));
+	assert_string_equal(js_str(json_object_get(facts, "sip"), "udp", ""), path);
+	(void)snprintf(path, sizeof(path), "127.0.0.1:%d", atoi(getenv("TEST_SIP_PORT")) + 1);
+	assert_string_equal(js_str(json_object_get(facts, "sip"), "tls", ""), path);
 	assert_null(json_object_get(json_object_get(facts, "sip"), "ws")); /* off */
 	assert_int_equal(json_array_size(json_object_get(facts, "accounts")), 5);
 	json_decref(facts);
@@ -381,6 +440,29 @@ static void media_cannot_read_the_keys_nor_start_a_program(void **state)
 	config_free(config);
 }
 
+static void a_port_of_another_program_is_refused(void **state)
+{
+	struct config *config = NULL;
+	uint16_t port = 0;
+	int fd;
+
+	(void)state;
+	assert_int_equal(config_alloc(&config), 0);
+	assert_int_equal(config_set(config, "listen", "127.0.0.1", NULL, 0), 0);
+	assert_int_equal(set_ports(config), 0);
+	fd = listener(&port);
+	assert_true(fd >= 0);
+
+	config->wss_port = port;
+	assert_int_equal(ports_check(config), -EADDRINUSE);
+	(void)close(fd);
+	assert_int_equal(ports_check(config), 0);
+
+	assert_int_equal(config_set(config, "listen", "198.51.100.77", NULL, 0), 0);
+	assert_int_equal(ports_check(config), -EADDRNOTAVAIL);
+	config_free(config);
+}
+
 int main(int argc, char *argv[])
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -390,6 +472,7 @@ int main(int argc, char *argv[])
 		T(a_killed_child_is_back_at_once_and_the_others_do_not_notice),
 		T(a_child_that_keeps_crashing_is_not_started_in_a_hurry),
 		T(a_second_supervisor_is_refused),
+		cmocka_unit_test(a_port_of_another_program_is_refused),
 		T(media_cannot_read_the_keys_nor_start_a_program),
 		T(a_killed_supervisor_takes_its_children_along_and_the_next_start_keeps_the_demo),
 	};
