@@ -1,209 +1,166 @@
-// Call set-up through the whole product: digest or registered source, snapshot, RTP ports, CDR. CPU of switch and media
-// together, per call, at rising rates; memory per established call. Several sipp processes share the load.
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createHash, randomBytes } from 'node:crypto';
-import { request } from 'node:https';
+// Call set-up through the whole product: who is calling (digest, or the place of a registration), snapshot, RTP ports,
+// CDR. CPU of switch and media together, per call, at rising rates; memory per established call. The phones are sipp
+// processes, which share the load: one alone would be the limit.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BenchPbx, freePort, sleep, start } from './lib/pbx.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const sha = (text) => createHash('sha256').update(text);
+const scenarios = join(dirname(fileURLToPath(import.meta.url)), 'sipp');
+const CALLERS = 8;
+const SERVERS = 4;
+const CALLS_PER_CLIENT = 300; // a second
+const TALK_MS = 2000;
+const SOCKET_BUFFER = 4 << 20;
+/** After the last call has begun: the talk, then this long for what is still being repeated (RFC 3261 timer B: 32 s). */
+const LEFT_MS = 36_000;
 
-function start(command, args, options = {}) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  child.text = '';
-  child.stdout.on('data', (data) => { child.text = (child.text + data).slice(-20000); });
-  child.stderr.on('data', (data) => { child.text = (child.text + data).slice(-20000); });
-  child.ended = new Promise((resolve) => child.once('close', resolve));
-  children.add(child);
-  void child.ended.then(() => children.delete(child));
-  return child;
-}
-const children = new Set();
-process.once('exit', () => children.forEach((child) => child.kill('SIGKILL')));
-
-function send(base, method, path, headers, body) {
-  return new Promise((resolve, reject) => {
-    const req = request(base + path, { method, headers, rejectUnauthorized: false }, (res) => {
-      let text = '';
-      res.on('data', (data) => { text += data; });
-      res.on('end', () => {
-        if (res.statusCode >= 300) reject(new Error(`${method} ${path}: ${res.statusCode} ${text}`));
-        else resolve(text ? JSON.parse(text) : null);
-      });
-    });
-    req.on('error', reject);
-    req.end(body);
-  });
+function sipp(pbx, args) {
+  return start('sipp', ['-i', '127.0.0.1', '-nostdin', '-nd', '-buff_size', String(SOCKET_BUFFER), ...args], { cwd: pbx.dir });
 }
 
-export class BenchPbx {
-  static async start(binary, extra = []) {
-    const pbx = new BenchPbx();
-    pbx.dir = mkdtempSync(join(tmpdir(), 'aoide-bench-'));
-    const sip = 23000 + Math.floor(Math.random() * 4000);
-    pbx.proc = start(binary, ['run', '--demo', '--data', pbx.dir, '--listen', '127.0.0.1', '--sip-port', String(sip),
-      '--https-port', String(sip + 2), '--http-port', String(sip + 3), '--wss-port', '0', '--rtp-ports', '30000-59999',
-      ...extra]);
-    for (let i = 0; !existsSync(join(pbx.dir, 'demo.json')); i++) {
-      if (i > 600) throw new Error(`the PBX does not start\n${pbx.proc.text}`);
-      await sleep(50);
-    }
-    pbx.facts = JSON.parse(readFileSync(join(pbx.dir, 'demo.json'), 'utf8'));
-    pbx.base = pbx.facts.https.replace(/\/$/, '');
-    return pbx;
-  }
-
-  async rest(method, path, body) {
-    const { username, domain, password } = this.facts.admin;
-    this.salt ??= (await send(this.base, 'GET', `/rest/salt/${domain}`, { Accept: 'application/json' })).salt;
-    const nonce = randomBytes(16).toString('hex');
-    const created = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-    const secret = sha(`${password}{${this.salt}}`).digest('hex');
-    const digest = sha(nonce + secret + username + domain + created).digest('base64');
-    return send(this.base, method, path, {
-      Accept: 'application/json', 'Content-Type': 'application/json',
-      'X-authenticate': `RestApiUsernameToken Username="${username}", Domain="${domain}", Digest="${digest}", Nonce="${nonce}", Created="${created}"`,
-    }, body === undefined ? undefined : JSON.stringify(body));
-  }
-
-  child(name) {
-    for (const entry of readdirSync('/proc')) {
-      try {
-        const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
-        const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-        if (parent === this.proc.pid && readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[1] === name) return Number(entry);
-      } catch { /* not a process any more */ }
-    }
-    throw new Error(`no process ${name}`);
-  }
-
-  cpu(name) {
-    const stat = readFileSync(`/proc/${this.child(name)}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  }
-
-  rssKb(name) {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.child(name)}/status`, 'utf8'))[1]);
-  }
-
-  async stop() {
-    this.proc.kill('SIGTERM');
-    await this.proc.ended;
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
-function fieldsFile(pbx, from, to, name) {
-  const account = pbx.facts.accounts.find((a) => a.extension === from);
-  const path = join(pbx.dir, name);
+function fieldsFile(pbx, account, to) {
+  const path = join(pbx.dir, `${account.username}.csv`);
   writeFileSync(path, `SEQUENTIAL\n${account.username};[authentication username=${account.username} password=${account.secret}];${to}\n`);
   return path;
 }
 
-function sipp(pbx, args) {
-  return start('sipp', ['-i', '127.0.0.1', '-nostdin', '-nd', ...args], { cwd: pbx.dir });
+async function register(pbx, account, port) {
+  const proc = sipp(pbx, [pbx.facts.sip.udp, '-sf', join(scenarios, 'register.xml'), '-p', String(port),
+    '-inf', fieldsFile(pbx, account, account.extension), '-m', '1', '-timeout', '20']);
+  if (await proc.ended) throw new Error(`registration of ${account.username} failed\n${proc.text.slice(-1500)}`);
 }
 
-/** sipp's periodic statistics: created, successful and failed calls of one process. */
+/** sipp's statistics of one process: what became of its calls, and for what reasons some failed. */
 function outcome(path) {
   const lines = readFileSync(path, 'utf8').trim().split('\n');
   const names = lines[0].split(';');
   const last = lines[lines.length - 1].split(';');
-  const get = (name) => Number(last[names.indexOf(name)]);
-  return { ok: get('SuccessfulCall(C)'), failed: get('FailedCall(C)') };
+  const get = (name) => Number(last[names.indexOf(name)]) || 0;
+  const reasons = {};
+  for (const name of names) {
+    if (/^Failed\w+\(C\)$/.test(name) && name !== 'FailedCall(C)' && get(name)) reasons[name.replace('(C)', '')] = get(name);
+  }
+  return { ok: get('SuccessfulCall(C)'), failed: get('FailedCall(C)'), repeated: get('Retransmissions(C)'), reasons };
 }
 
-async function register(pbx, extension, port) {
-  const proc = sipp(pbx, [pbx.facts.sip.udp, '-sf', join(here, 'sipp/register.xml'), '-p', String(port),
-    '-inf', fieldsFile(pbx, extension, extension, `reg${extension}.csv`), '-m', '1']);
-  if (await proc.ended) throw new Error(`registration of ${extension} failed\n${proc.text}`);
+function sum(outcomes) {
+  const total = { ok: 0, failed: 0, repeated: 0, reasons: {} };
+  for (const one of outcomes) {
+    for (const key of ['ok', 'failed', 'repeated']) total[key] += one[key];
+    for (const [name, n] of Object.entries(one.reasons)) total.reasons[name] = (total.reasons[name] ?? 0) + n;
+  }
+  return total;
 }
 
-let nextPort = 27500;
+/** The phones: accounts that call and, registered and answering, accounts that are called. */
+async function phones(pbx) {
+  const callers = await pbx.makeAccounts('caller', 3000, CALLERS);
+  const called = await pbx.makeAccounts('called', 4000, SERVERS);
+  await pbx.apply();
+  for (const account of callers) {
+    account.port = await freePort();
+    await register(pbx, account, account.port);
+  }
+  for (const account of called) {
+    account.port = await freePort();
+    await register(pbx, account, account.port);
+  }
+  return { callers, called };
+}
 
-/** Offers `rate` calls/s for `seconds`, over several pairs of sipp processes. */
-export async function offer(pbx, scenario, rate, seconds, talkMs = 2000) {
-  const pairs = Math.max(2, Math.ceil(rate / 400));
-  const callers = ['101', '103', '105', '101'];
-  const servers = [];
-  const clients = [];
-  const ports = [];
-  for (let i = 0; i < 2; i++) {
-    const port = (nextPort += 2);
-    await register(pbx, ['102', '104'][i], port);
-    servers.push(sipp(pbx, ['-sf', join(here, 'sipp/uas.xml'), '-p', String(port), '-l', '100000']));
-  }
-  for (let i = 0; i < pairs; i++) {
-    ports.push((nextPort += 2));
-    if (scenario === 'uac_registered.xml') await register(pbx, callers[i % 3], ports[i]);
-  }
+/** Offers `rate` calls/s for `seconds`. */
+async function offer(pbx, { callers, called }, scenario, rate, seconds, talkMs = TALK_MS) {
+  const n = Math.min(CALLERS, Math.max(2, Math.ceil(rate / CALLS_PER_CLIENT)));
+  const share = Math.round(rate / n);
+  const offered = share * seconds * n;
+  const servers = called.slice(0, Math.min(SERVERS, Math.max(2, n))).map((account) =>
+    sipp(pbx, ['-sf', join(scenarios, 'uas.xml'), '-p', String(account.port), '-l', '100000']));
   await sleep(500);
-  const cpu = () => ({ switch: pbx.cpu('switch'), media: pbx.cpu('media') });
+  const cpu = () => ({ switch: pbx.cpuS('switch'), media: pbx.cpuS('media'), at: performance.now() });
+  const rss = () => ({ switch: pbx.rssKb('switch'), media: pbx.rssKb('media') });
   const before = cpu();
-  for (let i = 0; i < pairs; i++) {
-    const share = Math.round(rate / pairs);
-    clients.push(sipp(pbx, [pbx.facts.sip.udp, '-sf', join(here, 'sipp', scenario), '-p', String(ports[i]),
-      '-inf', fieldsFile(pbx, callers[i % 3], ['102', '104'][i % 2], `uac${i}.csv`), '-d', String(talkMs),
-      '-r', String(share), '-m', String(share * seconds), '-l', '100000', '-trace_stat', '-stf', join(pbx.dir, `stat${ports[i]}.csv`),
-      '-fd', '1', '-timeout', String(seconds + Math.ceil(talkMs / 1000) + 40)]));
-  }
+  const rssBefore = rss();
+  const stats = callers.slice(0, n).map((account) => join(pbx.dir, `stat-${account.username}-${Date.now()}.csv`));
+  const clients = callers.slice(0, n).map((account, i) =>
+    sipp(pbx, [pbx.facts.sip.udp, '-sf', join(scenarios, scenario), '-p', String(account.port),
+      '-inf', fieldsFile(pbx, account, called[i % servers.length].extension), '-d', String(talkMs), '-r', String(share),
+      '-m', String(share * seconds), '-l', '100000', '-trace_stat', '-stf', stats[i], '-fd', '1',
+      '-timeout', String(Math.ceil((seconds * 1000 + talkMs + LEFT_MS) / 1000))]));
   let memory;
-  if (talkMs > 5000) {
-    await sleep(seconds * 1000 + 2500);
-    memory = { switch_kb: pbx.rssKb('switch'), media_kb: pbx.rssKb('media') };
+  if (talkMs > seconds * 1000) {
+    await sleep(seconds * 1000 + 2000);
+    const held = rss();
+    memory = { switch_kb: (held.switch - rssBefore.switch) / offered, media_kb: (held.media - rssBefore.media) / offered };
   }
-  for (const client of clients) await client.ended;
-  await sleep(500);
+  await Promise.all(clients.map((client) => client.ended));
+  await sleep(300);
   const after = cpu();
   servers.forEach((server) => server.kill('SIGKILL'));
   await Promise.all(servers.map((server) => server.ended));
-  const total = ports.map((port) => outcome(join(pbx.dir, `stat${port}.csv`)))
-    .reduce((sum, one) => ({ ok: sum.ok + one.ok, failed: sum.failed + one.failed }), { ok: 0, failed: 0 });
-  const calls = total.ok + total.failed;
+  const total = sum(stats.map(outcome));
+  const failed = offered - total.ok; // also those that sipp was still busy with
+  const perCall = (name) => ((after[name] - before[name]) * 1000) / offered;
   return {
-    rate, seconds, ...total,
-    switch_ms_per_call: ((after.switch - before.switch) * 1000) / calls,
-    media_ms_per_call: ((after.media - before.media) * 1000) / calls,
-    ms_per_call: ((after.switch - before.switch + after.media - before.media) * 1000) / calls,
+    rate, seconds, offered, ...total, failed, clients: n, servers: servers.length,
+    switch_ms: perCall('switch'), media_ms: perCall('media'), ms_per_call: perCall('switch') + perCall('media'),
     ...(memory ? { memory } : {}),
   };
 }
 
-export async function run(binary, rates = [200, 500, 1000, 1500], seconds = 10) {
-  const pbx = await BenchPbx.start(binary, ['--log-level', 'warn']);
+/** CPU per call at each rate, with digest or, after a change of the SIP settings, from the place of a registration. */
+export async function callRates(build, how, rates, seconds) {
+  const pbx = await BenchPbx.start(build);
   try {
-    if (process.env.HACK) { const { execSync } = await import('node:child_process'); for (const t of ['account_template', 'account_template_applied']) execSync(`sqlite3 ${pbx.dir}/aoide.db 'UPDATE ${t} SET registration_check=0'`); console.error(execSync(`${binary} ctl --data ${pbx.dir} apply`).toString()); } else {
-    const accounts = await pbx.rest('GET', '/rest/account');
-    // Calls of many sipp processes share a few accounts, from ports that did not register.
-    for (const account of accounts) {
-      await pbx.rest('PATCH', `/api/pbx/v2/account/${account.id}?apply=false`, { registration_check: false });
-    }
-    await pbx.rest('POST', '/api/pbx/v2/configuration/apply', {});
-    }
-    const digest = [];
-    for (const rate of rates) digest.push(await offer(pbx, 'uac.xml', rate, seconds));
-    const idle = { switch_kb: pbx.rssKb('switch'), media_kb: pbx.rssKb('media') };
-    const held = await offer(pbx, 'uac.xml', 200, 10, 20000);
-    const count = held.rate * held.seconds;
-    return {
-      digest,
-      memory: {
-        calls: count, failed: held.failed,
-        kb_per_call: (held.memory.switch_kb + held.memory.media_kb - idle.switch_kb - idle.media_kb) / count,
-        switch_kb_per_call: (held.memory.switch_kb - idle.switch_kb) / count,
-      },
-    };
+    if (how === 'registered') await pbx.rest('PATCH', '/api/pbx/v2/sipSettings', { invite_auth: 'registered_source' });
+    const all = await phones(pbx);
+    const rows = [];
+    for (const rate of rates) rows.push(await offer(pbx, all, how === 'registered' ? 'uac_registered.xml' : 'uac.xml', rate, seconds));
+    return rows;
   } finally {
     await pbx.stop();
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const rates = process.argv[3] ? process.argv[3].split(',').map(Number) : undefined;
-  console.log(JSON.stringify(await run(process.argv[2] ?? 'build/release/aoide', rates), null, 1));
+/**
+ * Resident memory per call, of a PBX that has had few calls so far: what earlier calls left behind would hide what these
+ * need.
+ */
+export async function callMemory(build, calls = 2000) {
+  const pbx = await BenchPbx.start(build);
+  try {
+    const all = await phones(pbx);
+    await offer(pbx, all, 'uac.xml', 50, 2, 500);
+    const held = await offer(pbx, all, 'uac.xml', 200, calls / 200, calls / 200 * 1000 + 8000);
+    return { calls: held.offered, failed: held.failed, ...held.memory, kb_per_call: held.memory.switch_kb + held.memory.media_kb };
+  } finally {
+    await pbx.stop();
+  }
+}
+
+/** What the dialogs alone cost: bench_inv joins two legs without accounts, media and CDR. */
+export async function dialogCost(build, rate = 500, seconds = 6) {
+  const dir = mkdtempSync(join(tmpdir(), 'aoide-bench-'));
+  const [port, callerPort, calledPort] = [await freePort(), await freePort(), await freePort()];
+  const place = { dir };
+  const middle = start(join(build, 'bench/bench_inv'), [String(port), String(calledPort)]);
+  const server = sipp(place, ['-sf', join(scenarios, 'uas.xml'), '-p', String(calledPort), '-l', '100000']);
+  try {
+    await sleep(500);
+    const account = { username: 'bench', secret: 'none' };
+    const client = sipp(place, [`127.0.0.1:${port}`, '-sf', join(scenarios, 'uac_registered.xml'), '-p', String(callerPort),
+      '-inf', fieldsFile(place, account, 'bench'), '-d', '1000', '-r', String(rate), '-m', String(rate * seconds), '-l', '100000',
+      '-timeout', String(seconds + 40)]);
+    const status = await client.ended;
+    middle.kill('SIGINT');
+    if (await middle.ended) throw new Error(middle.text);
+    const words = middle.out.trim().split(/\s+/);
+    const result = Object.fromEntries(words.flatMap((word, i) => (i % 2 ? [] : [[word, Number(words[i + 1])]])));
+    return { rate, seconds, sipp_status: status, ...result };
+  } finally {
+    server.kill('SIGKILL');
+    middle.kill('SIGKILL');
+    rmSync(dir, { recursive: true, force: true });
+  }
 }

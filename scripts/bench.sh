@@ -1,13 +1,10 @@
 #!/bin/sh
-# Runs bench/run (a script or program that prints a table and writes bench/results.json) against the
-# release build.
+# Builds the programs below bench/ and measures with them: bench.sh [PIECE ...]; bench/run.mjs names the
+# pieces, docs/benchmarks.md explains them.
 set -eu
 cd "$(dirname "$0")/.."
-ninja -C build/release --quiet
-for runner in bench/run.sh bench/run.py bench/run.mjs; do
-	if [ -x "$runner" ]; then
-		exec "$runner" build/release
-	fi
-done
-echo "bench/run.sh, run.py or run.mjs is missing" >&2
-exit 1
+# Only these: the tests of the same build take longer than some of the measuring.
+programs=$(for source in bench/bench_*.c; do basename "$source" .c | sed 's|^|bench/|'; done)
+# shellcheck disable=SC2086 # one word per program
+ninja -C build/release --quiet aoide $programs
+exec bench/run.mjs build/release "$@"
