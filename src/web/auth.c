@@ -151,6 +151,16 @@ static int by_header(struct rest *rest, const char *text)
 	return default_password_allowed(rest, who);
 }
 
+/*
+ * Until a forced change of password is done there is nothing else (D-037): neither what needs a
+ * permission nor what is open to every user. The pages need the schema for their frame.
+ */
+static bool is_open_before_change(const struct route *route)
+{
+	return !route || route->handler == rest_schema_get ||
+	       (route->tag && !strcmp(route->tag, "session"));
+}
+
 /* Every change needs the header that only our own pages can know (D-238). */
 static int by_cookie(struct rest *rest, const char *token)
 {
@@ -169,8 +179,7 @@ static int by_cookie(struct rest *rest, const char *token)
 		return rest_problem(rest, -EFORBIDDEN, "origin",
 				    REST_TEXT(rest, "La richiesta viene da un altro sito.",
 					      "The request comes from another site."));
-	/* Until a forced change of password is done the pages show nothing else (D-037). */
-	if (rest->who->must_change_password && rest->route && rest->route->access == ACCESS_LEVEL)
+	if (rest->who->must_change_password && !is_open_before_change(rest->route))
 		return rest_problem(rest, -EFORBIDDEN, "password_change_required",
 				    REST_TEXT(rest, "Cambiare prima la password.",
 					      "Change the password first."));

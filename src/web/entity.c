@@ -235,6 +235,33 @@ out:
 
 /* ------------------------------------------------------------------ one object */
 
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("-._~", *text))
+			return false;
+	return true;
+}
+
+/*
+ * On /rest/ the address of extension 12 is /rest/extension/12 whatever its id is, so Location names
+ * the natural key; an id would lead to whoever has that number.
+ */
+static void location(struct rest *rest, const json_t *row)
+{
+	const char *natural = rest->family == FAMILY_V2 || !rest->entity->natural_key ?
+				      "" : js_str(row, rest->entity->natural_key, "");
+	const char *family = rest->family == FAMILY_V2 ? "/api/pbx/v2/" : "/rest/";
+	char name[64];
+
+	sch_rest_name(name, sizeof(name), rest->entity);
+	if (*natural && is_plain(natural))
+		rest_header(rest, "Location", "%s%s/%s", family, name, natural);
+	else
+		rest_header(rest, "Location", "%s%s/%lld", family, name,
+			    (long long)js_int(row, "id", 0));
+}
+
 static int answer_object(struct rest *rest, int status, int64_t id)
 {
 	json_t *row = NULL;
@@ -244,6 +271,8 @@ static int answer_object(struct rest *rest, int status, int64_t id)
 	if (err)
 		return err;
 	revision = js_int(row, "revision", 0);
+	if (status == 201)
+		location(rest, row);
 	if (rest->ctx.generated)
 		json_object_update(row, rest->ctx.generated);
 	if (rest->ctx.reset)
@@ -311,15 +340,6 @@ static void written(struct rest *rest, int64_t id, const char *action)
 	web_applier_touch(web->applier, rest->ctx.tenant_id);
 	if (is_tenant)
 		web_applier_touch(web->applier, id);
-}
-
-static void location(struct rest *rest, int64_t id)
-{
-	char name[64];
-
-	sch_rest_name(name, sizeof(name), rest->entity);
-	rest_header(rest, "Location", "%s%s/%lld",
-		    rest->family == FAMILY_V2 ? "/api/pbx/v2/" : "/rest/", name, (long long)id);
 }
 
 static int create(struct rest *rest, const json_t *body, int64_t *id)
@@ -405,7 +425,6 @@ int rest_entity_create(struct rest *rest)
 		return err;
 	if (!repeated)
 		written(rest, id, "created");
-	location(rest, id);
 	rest->ctx.reveal_secrets = !repeated; /* once, to whoever made it (D-364) */
 	return answer_object(rest, 201, id);
 }

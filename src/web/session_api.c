@@ -101,6 +101,8 @@ int rest_session_delete(struct rest *rest)
 
 	if (rest->who->via == VIA_SESSION)
 		err = session_end(rest->db, rest->who->session_hash);
+	if (!err && rest->who->via == VIA_SESSION && rest->web->sockets)
+		web_sockets_end(rest->web->sockets, rest->who, false);
 	rest_header(rest, "Set-Cookie",
 		    SESSION_COOKIE "=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict");
 	return err ? err : rest_answer_empty(rest, 204);
@@ -183,6 +185,8 @@ int rest_password_change(struct rest *rest)
 	snprintf(now->csrf, sizeof(now->csrf), "%s", rest->who->csrf);
 	snprintf(now->session_hash, sizeof(now->session_hash), "%s", rest->who->session_hash);
 	err = session_end_others(rest->db, now);
+	if (!err && rest->web->sockets)
+		web_sockets_end(rest->web->sockets, now, true);
 	principal_free(now);
 	if (!err)
 		err = rest_answer_empty(rest, 204);

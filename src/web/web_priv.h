@@ -106,6 +106,8 @@ void web_socket_forget(struct web *web, struct web_session *session);
 int web_sockets_alloc(struct web_sockets **ret, struct web *web);
 void web_sockets_free(struct web_sockets *sockets);
 size_t web_sockets_count(struct web_sockets *sockets);
+/* The caller's session has ended, or with but_this all his others have. Any thread. */
+void web_sockets_end(struct web_sockets *sockets, const struct principal *who, bool but_this);
 /* Loop: one lws callback of an upgraded connection. */
 int web_socket_callback(struct web *web, struct lws *wsi, int reason, void *user, void *in,
 			size_t len);

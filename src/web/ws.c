@@ -249,6 +249,53 @@ static bool may_see(const struct socket *socket, const struct event *event)
 	return false;
 }
 
+/*
+ * A session that has ended reads no more: its sockets are closed as a stranger's are. It travels as
+ * an event without a topic, because only the loop touches sockets. but_this: the user's other
+ * sessions have ended, and this one goes on.
+ */
+void web_sockets_end(struct web_sockets *sockets, const struct principal *who, bool but_this)
+{
+	struct event *event;
+	bool wake;
+
+	if (!atomic_load(&sockets->n_ready))
+		return;
+	event = calloc(1, sizeof(*event));
+	if (!event)
+		return;
+	event->refs = 1;
+	event->data = json_pack("{s:I,s:s,s:b}", "user_id", (json_int_t)who->user.id, "session",
+				who->session_hash, "but_this", but_this);
+
+	/* Never dropped for being one too many: these are few, and a limit would keep a door open. */
+	pthread_mutex_lock(&sockets->lock);
+	wake = !sockets->waiting++;
+	*sockets->last = event;
+	sockets->last = &event->next;
+	pthread_mutex_unlock(&sockets->lock);
+	if (wake && sockets->web->lws)
+		web_loop_wake(sockets->web);
+}
+
+static void close_ended(struct web_sockets *sockets, const json_t *ended)
+{
+	const bool but_this = js_bool(ended, "but_this", false);
+
+	for (struct socket *socket = sockets->list; socket; socket = socket->next) {
+		const struct principal *who = socket->who;
+		bool same;
+
+		if (!who || who->user.id != js_int(ended, "user_id", 0))
+			continue;
+		same = !strcmp(who->session_hash, js_str(ended, "session", ""));
+		if (same == but_this)
+			continue;
+		socket->refused = true;
+		lws_callback_on_writable(socket->wsi);
+	}
+}
+
 static bool print_event(struct event *event, const json_t *data)
 {
 	json_t *message = json_pack("{s:s,s:s,s:O}", "type", "event", "topic", event->topic, "data",
@@ -326,10 +373,13 @@ void web_sockets_flush(struct web *web)
 
 	for (; event; event = next) {
 		next = event->next;
+		if (!*event->topic)
+			close_ended(sockets, event->data);
 		for (struct socket *socket = sockets->list; socket; socket = socket->next) {
 			struct event *mine;
 
-			if (!socket->who || !wants(socket, event->topic) || !may_see(socket, event))
+			if (!socket->who || socket->refused || !wants(socket, event->topic) ||
+			    !may_see(socket, event))
 				continue;
 			mine = for_socket(socket, event);
 			if (mine)
@@ -522,7 +572,7 @@ static int writeable(struct socket *socket, struct lws *wsi)
 	int err = 0;
 
 	if (socket->refused) {
-		static const char why[] = "log in first";
+		static const char why[] = "not logged in";
 
 		lws_close_reason(wsi, (enum lws_close_status)CLOSE_UNAUTHORISED, (unsigned char *)why,
 				 sizeof(why) - 1);

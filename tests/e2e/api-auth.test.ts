@@ -252,6 +252,16 @@ describe('representations', () => {
     }
   });
 
+  test('Location on /rest/ leads to the new object also where another one is called like its id', async () => {
+    const first = await pbx().rest.call('POST', '/rest/extension', { body: { number: '220' } });
+    const number = String(row(first).id + 2); // the id of the one after next
+    const trap = await pbx().rest.call('POST', '/rest/extension', { body: { number } });
+    const made = await pbx().rest.call('POST', '/rest/extension', { body: { number: '221' } });
+    expect(row(made).id).toBe(Number(number));
+    expect(row(await pbx().rest.ok('GET', made.headers['location'] ?? '')).id).toBe(row(made).id);
+    for (const one of [first, trap, made]) await pbx().rest.ok('DELETE', `${V2}/extension/${row(one).id}`);
+  });
+
   test('[API-11] ETag: 304 when nothing changed, 412 when somebody was faster', async () => {
     const path = `${V2}/extension/${await pbx().idOf('extension', 'number', '104')}`;
     const first = await pbx().rest.call('GET', path);
