@@ -22,6 +22,7 @@
 #define MAX_QUEUE_FRAMES  20000u
 #define READ_BYTES        65536u
 #define BACKOFF_FIRST_MS  50u
+#define GATHER_US        1000 /* a message may wait this long for others to share the way */
 #define BACKOFF_LAST_MS   2000u
 #define CLOSE_FLUSH_MS    500u /* the last words of a process */
 
@@ -814,8 +815,12 @@ static void *bus_main(void *arg)
 		if (poll(fds, 2, timeout_ms) < 0)
 			continue;
 
-		if (fds[0].revents)
+		if (fds[0].revents) {
+			/* A busy publisher pays for one wake per turn, not for one per message. */
+			if (!is_stopping)
+				(void)usleep(GATHER_US);
 			(void)!read(bus->wake_fd, &n, sizeof(n));
+		}
 		if (bus->fd >= 0 && fds[1].revents & (POLLIN | POLLHUP | POLLERR))
 			receive(bus);
 		if (bus->fd >= 0)

@@ -24,6 +24,10 @@
 #define RECORD_MAGIC 0x414f4a31u /* "AOJ1" */
 #define OPEN_BUCKETS 4096
 
+/* Records of this long go to the file with one write; a kill within it forgets them, and their calls
+ * then look as they did before (ringing instead of answered). */
+#define GATHER_US 2000
+
 struct record_head {
 	uint32_t magic;
 	uint32_t crc; /* of id, length and text */
@@ -238,6 +242,11 @@ static void *journal_thread(void *arg)
 		pthread_mutex_lock(&journal->mutex);
 		while (!journal->first && !journal->is_ending)
 			pthread_cond_wait(&journal->cond, &journal->mutex);
+		if (!journal->is_ending) {
+			pthread_mutex_unlock(&journal->mutex);
+			(void)usleep(GATHER_US);
+			pthread_mutex_lock(&journal->mutex);
+		}
 		batch = journal->first;
 		journal->first = NULL;
 		journal->last = &journal->first;
@@ -377,6 +386,8 @@ static void enqueue(struct call_journal *journal, uint64_t call_id, const void *
 	if (is_full) {
 		journal->stats.dropped++;
 	} else {
+		if (!journal->first)
+			pthread_cond_signal(&journal->cond);
 		*journal->last = item;
 		journal->last = &item->next;
 		journal->queued_bytes += len + sizeof(*item);
@@ -384,7 +395,6 @@ static void enqueue(struct call_journal *journal, uint64_t call_id, const void *
 			journal->stats.puts++;
 		else
 			journal->stats.removes++;
-		pthread_cond_signal(&journal->cond);
 	}
 	pthread_mutex_unlock(&journal->mutex);
 

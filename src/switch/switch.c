@@ -35,6 +35,7 @@
 #define SWEEP_MS       200
 #define DRAIN_MS       3000 /* what BYEs get before the process ends */
 #define WRITER_STOP_MS 5000
+#define WRITER_BATCH_MS 20 /* a disk flush for many calls; the open calls are journalled meanwhile */
 #define DB_RETRY_S     2
 #define MAX_FDS        65536
 
@@ -72,13 +73,12 @@ static void on_loaded(struct loader_done *done, void *arg)
 	struct sw *sw = arg;
 	json_t *answer = NULL;
 	uint64_t took_ms = clk_mono_ms() - done->started_ms;
+	int64_t revision = done->tenant ? done->tenant->revision : 0;
 	int err = done->err;
 
 	if (!err && done->sip)
 		snap_swap_sip(sw->snap, done->sip, done->arena);
 	if (!err && done->tenant_id) {
-		int64_t revision = done->tenant ? done->tenant->revision : 0;
-
 		err = snap_swap(sw->snap, done->tenant_id, done->tenant);
 		reg_snapshot_changed(edge_registrar(sw->edge), done->tenant_id);
 		if (!err)
@@ -91,7 +91,8 @@ static void on_loaded(struct loader_done *done, void *arg)
 			  kv_int("tenant", done->tenant_id), kv_err(err));
 	else
 		log_info("switch.applied", "new configuration in force",
-			 kv_int("tenant", done->tenant_id), kv_int("ms", took_ms));
+			 kv_int("tenant", done->tenant_id), kv_int("revision", revision),
+			 kv_int("ms", took_ms));
 
 	if (done->reply)
 		bus_reply(done->reply, err, answer ? answer : json_object());
@@ -186,6 +187,7 @@ static int start_storage(struct sw *sw)
 	return writer_start(&sw->writer, &(struct writer_opts){
 		.journal_dir = config_path(dir, sizeof(dir), sw->config, CONFIG_JOURNAL_DIR),
 		.name = "switch",
+		.batch_ms = WRITER_BATCH_MS,
 		.db_url = sw->db_url,
 		.apply_h = apply_record,
 		.arg = sw,

@@ -75,11 +75,17 @@ int web_bus_open(struct web *web)
 	err = bus_subscribe(web->bus, "cmd.web.status", on_status, web);
 	if (!err)
 		err = bus_subscribe(web->bus, "cmd.web.loglevel", on_loglevel, web);
-	if (!err)
-		err = bus_subscribe(web->bus, "t.>", on_event, web);
-	if (!err)
-		err = bus_subscribe(web->bus, "sys.>", on_event, web);
 	return err;
+}
+
+void web_bus_listen(struct web *web)
+{
+	if (!web->bus || atomic_exchange(&web->is_listening, true))
+		return;
+
+	if (bus_subscribe(web->bus, "t.>", on_event, web) ||
+	    bus_subscribe(web->bus, "sys.>", on_event, web))
+		log_warn("web.bus", "events do not reach the browsers: out of memory");
 }
 
 void web_bus_close(struct web *web)

@@ -40,6 +40,7 @@ struct web {
 	const struct config *config;
 	char db_url[1024];
 	struct bus *bus;          /* NULL: none */
+	_Atomic bool is_listening; /* to events: from the first WebSocket on */
 	uint64_t started_ms;      /* clk_mono_ms() */
 	atomic_bool stop, reload;
 
@@ -89,6 +90,8 @@ void web_loop_wake(struct web *web);     /* any thread */
 
 /* bus.c: commands served by this process, events for browsers. */
 int web_bus_open(struct web *web);
+/* Asks for events from now on; until a browser wants them nobody needs to make them. Safe to repeat. */
+void web_bus_listen(struct web *web);
 void web_bus_close(struct web *web);
 json_t *web_status(struct web *web);
 

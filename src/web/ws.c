@@ -620,6 +620,7 @@ int web_socket_callback(struct web *web, struct lws *wsi, int reason, void *user
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		return filter(web, wsi, session);
 	case LWS_CALLBACK_ESTABLISHED:
+		web_bus_listen(web);
 		lws_callback_on_writable(wsi);
 		return 0;
 	case LWS_CALLBACK_RECEIVE:
