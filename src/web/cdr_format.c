@@ -138,10 +138,17 @@ static const char *value_of(char *buf, size_t size, const struct cdr_printer *pr
 	return "";
 }
 
-/* D-242: quoted only when the value needs it. */
-static void csv_value(struct web_text *out, const char *value)
+static char separator(const struct cdr_printer *printer)
 {
-	if (!strpbrk(value, ",\"\r\n")) {
+	return printer->separator ? printer->separator : ',';
+}
+
+/* D-242: quoted only when the value needs it. */
+static void csv_value(struct web_text *out, const char *value, char sep)
+{
+	const char special[] = { sep, '"', '\r', '\n', 0 };
+
+	if (!strpbrk(value, special)) {
 		web_text_puts(out, value);
 		return;
 	}
@@ -158,6 +165,7 @@ static void print_columns(struct cdr_printer *printer, const struct column *colu
 			  const void *base, bool first)
 {
 	struct web_text *out = &printer->out;
+	const char sep = separator(printer);
 	char buf[48];
 
 	for (size_t i = 0; i < n; i++) {
@@ -175,8 +183,8 @@ static void print_columns(struct cdr_printer *printer, const struct column *colu
 			}
 			break;
 		case REPR_CSV:
-			web_text_puts(out, first && !i ? "" : ",");
-			csv_value(out, value);
+			web_text_add(out, &sep, first && !i ? 0 : 1);
+			csv_value(out, value, sep);
 			break;
 		default:
 			web_text_printf(out, "%s\"%s\":", first && !i ? "" : ",", c->name);
@@ -190,8 +198,12 @@ static void print_columns(struct cdr_printer *printer, const struct column *colu
 
 static void csv_header(struct cdr_printer *printer, const struct column *columns, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		web_text_printf(&printer->out, "%s%s", i ? "," : "", columns[i].name);
+	const char sep = separator(printer);
+
+	for (size_t i = 0; i < n; i++) {
+		web_text_add(&printer->out, &sep, i ? 1 : 0);
+		web_text_puts(&printer->out, columns[i].name);
+	}
 }
 
 static bool is_blues(enum cdr_format format)
@@ -201,6 +213,7 @@ static bool is_blues(enum cdr_format format)
 
 void cdr_print_begin(struct cdr_printer *printer)
 {
+	const char sep = separator(printer);
 	size_t n;
 	const struct column *columns = columns_of(printer->format, &n);
 
@@ -209,13 +222,14 @@ void cdr_print_begin(struct cdr_printer *printer)
 	if (printer->repr == REPR_XML) {
 		web_text_puts(&printer->out, "<?xml version=\"1.0\"?>\n<cdr>");
 	} else if (printer->repr == REPR_CSV) {
-		web_text_add(&printer->out, "#", 1);
+		web_text_puts(&printer->out, printer->bom ? "\xef\xbb\xbf#" : "#");
 		csv_header(printer, columns, n);
 		if (printer->format == CDR_DETAILED) {
-			web_text_add(&printer->out, ",", 1);
+			web_text_add(&printer->out, &sep, 1);
 			csv_header(printer, detail, COUNT(detail));
 		}
-		web_text_puts(&printer->out, printer->with_tenant ? ",tenant\n" : "\n");
+		web_text_add(&printer->out, &sep, printer->with_tenant ? 1 : 0);
+		web_text_puts(&printer->out, printer->with_tenant ? "tenant\n" : "\n");
 	} else {
 		web_text_add(&printer->out, "[", 1);
 	}

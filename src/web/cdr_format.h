@@ -19,6 +19,8 @@ struct cdr_printer {
 	struct web_text out;
 	enum cdr_format format;
 	enum web_repr repr;      /* JSON, XML or CSV; ignored by the text formats */
+	char separator;          /* CSV: 0 is a comma */
+	bool bom;                /* CSV: begins with a byte order mark, for spreadsheets (D-213) */
 	const char *category;    /* CDR_BLUES: "out", "in", "local", or NULL for all */
 	bool with_tenant;        /* machine users: a column `tenant` */
 	const char *tenant;      /* of the row that comes */

@@ -168,7 +168,8 @@ export async function startMock({ loggedIn = false, port = 0 } = {}) {
     merged.revision = (row?.revision ?? 0) + 1;
     table.rows = row ? table.rows.map((r) => (r.id === id ? merged : r)) : [...table.rows, merged];
     changed(entity.name, merged.id, String(merged[entity.title_field ?? 'id']), row ? 'modified' : 'created');
-    return json(res, row ? 200 : 201, shown(table, merged));
+    const made = !row && entity.name === 'account' && !body.password ? { password: 'Qm4vT9xLr2Bn7sKd' } : {};
+    return json(res, row ? 200 : 201, { ...shown(table, merged), ...made });
   }
 
   const server = createServer((req, res) => {

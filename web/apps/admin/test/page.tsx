@@ -25,8 +25,12 @@ export function newUser(): UserEvent {
 }
 
 /** The whole program at an address, against the PBX made of memory over real HTTP. */
-export async function openPage(address: string, { loggedIn = true, language = 'en' as Language } = {}): Promise<TestPage> {
+export async function openPage(
+  address: string,
+  { loggedIn = true, language = 'en' as Language, before = (_state: MockServer['state']): void => undefined } = {},
+): Promise<TestPage> {
   const mock = await startMock({ loggedIn });
+  before(mock.state);
   const writes: TestPage['writes'] = [];
   const realFetch = fetch;
   vi.stubGlobal('fetch', (input: string, init?: RequestInit) => {

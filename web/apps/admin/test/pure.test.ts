@@ -178,8 +178,8 @@ test('[BASE-75] the menu leaves out what the role may not see', () => {
   expect(keys({ extensions: 'list', accounts: 'none' })).not.toContain('account');
 });
 
-test('[PUB-04] the export of a month has the address that other programs use', () => {
-  expect(exportUrl('detailed', { year: 2026, month: 3 })).toBe('/rest/cdr/detailed/2026/03');
+test('[PUB-04] [D-213] the export of a month has the address that other programs use, for spreadsheets', () => {
+  expect(exportUrl('detailed', { year: 2026, month: 3 })).toBe('/rest/cdr/detailed/2026/03?separator=%3B&bom=true');
 });
 
 test('[PLT-58] months are offered newest first, also an older one that the address names', () => {

@@ -89,6 +89,25 @@ export function rowTitle(entity: Entity, row: Row): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : `#${rowId(row)}`;
 }
 
+/** A password that the server made up; only the answer to the creation has it in clear. */
+export interface MadeSecret {
+  /** "password" of the object itself; "account_password", "user_password" of what was made with it. */
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface Created {
+  readonly id: number;
+  readonly secrets: readonly MadeSecret[];
+}
+
+/** The passwords in an answer that nobody sent. */
+export function madeSecrets(sent: JsonObject, answer: Row): MadeSecret[] {
+  return Object.entries(answer).flatMap(([name, value]) =>
+    /(^|_)password$/.test(name) && typeof value === 'string' && value !== '' && value !== sent[name] ? [{ name, value }] : [],
+  );
+}
+
 /*
  * Writes are saved only; "apply" is the user's own step in the bar of pending changes (BASE-80), so
  * the automatic apply that programs get (D-052) is switched off.
@@ -134,11 +153,10 @@ export class EntityApi {
     return { row: check(rowSchema, body, path), etag };
   }
 
-  /** Returns the new object's id. */
-  async create(entity: Entity, body: JsonObject): Promise<number> {
+  async create(entity: Entity, body: JsonObject): Promise<Created> {
     const answer = await this.http.request('POST', this.base(entity), { json: body, query: saveOnly });
     const row = check(rowSchema, answer.body, this.base(entity));
-    return rowId(row);
+    return { id: rowId(row), secrets: madeSecrets(body, row) };
   }
 
   async change(entity: Entity, id: number, body: JsonObject, etag: string | null): Promise<void> {
@@ -162,8 +180,10 @@ export class EntityApi {
     const params = new URLSearchParams({ ...query.filters });
     if (query.q) params.set('q', query.q);
     if (query.sort) params.set('sort', query.sort);
-    const text = params.toString();
-    return `${this.base(entity)}/export.csv${text ? `?${text}` : ''}`;
+    /* What a spreadsheet opens with a click in our countries (D-213); programs get commas. */
+    params.set('separator', ';');
+    params.set('bom', 'true');
+    return `${this.base(entity)}/export.csv?${params.toString()}`;
   }
 
   async import(entity: Entity, mode: ImportMode, csv: string): Promise<ImportReport> {

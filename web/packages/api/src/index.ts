@@ -26,8 +26,8 @@ export class Api {
 
 export * from './cdr';
 export * from './config';
-export { rowId, rowOverrides, rowTitle } from './entities';
-export type { ImportError, ImportMode, ImportReport, ListQuery, Loaded, Page, Row } from './entities';
+export { madeSecrets, rowId, rowOverrides, rowTitle } from './entities';
+export type { Created, ImportError, ImportMode, ImportReport, ListQuery, Loaded, MadeSecret, Page, Row } from './entities';
 export * from './events';
 export type { HttpOptions } from './http';
 export * from './json';

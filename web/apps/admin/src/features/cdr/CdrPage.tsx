@@ -3,13 +3,15 @@ import { DataTable, EmptyState, PageHeader, Pager } from '@aoide/ui';
 import { ActionIcon, Badge, Button, Checkbox, Group, Menu, Popover, Select, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { IconChevronDown, IconChevronRight, IconColumns3, IconDownload, IconSearch } from '@tabler/icons-react';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { createColumnHelper, getCoreRowModel, getExpandedRowModel, useReactTable } from '@tanstack/react-table';
 import { useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'react-router-dom';
 import { api } from '../../app/api';
+import { errorText } from '../../app/errors';
 import { formatNumber, formatTime } from '../../app/format';
+import { notifyError } from '../../app/notify';
 import { useSession } from '../../app/session';
 import { mayOpen } from '../../app/menu';
 import { ErrorNote, NoSuchPage } from '../../app/states';
@@ -219,10 +221,15 @@ function ColumnChooser({ columns, onChange }: {
 
 function ExportMenu({ state }: { state: CdrState }): ReactNode {
   const { t } = useTranslation();
+  const download = useMutation({
+    mutationFn: (format: 'summary' | 'detailed') =>
+      downloadCsv(exportUrl(format, state), `cdr-${format}-${state.year}-${state.month}.csv`),
+    onError: (error) => notifyError(errorText(error, t)),
+  });
   return (
     <Menu position="bottom-end">
       <Menu.Target>
-        <Button leftSection={<IconDownload size={16} />}>{t('cdr.export')}</Button>
+        <Button loading={download.isPending} leftSection={<IconDownload size={16} />}>{t('cdr.export')}</Button>
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>{t('cdr.exportMonth')}</Menu.Label>
@@ -230,7 +237,7 @@ function ExportMenu({ state }: { state: CdrState }): ReactNode {
           <Menu.Item
             key={format}
             leftSection={<IconDownload size={16} />}
-            onClick={() => void downloadCsv(exportUrl(format, state), `cdr-${format}-${state.year}-${state.month}.csv`)}
+            onClick={() => download.mutate(format)}
           >
             {t(`cdr.formats.${format}`)}
           </Menu.Item>

@@ -72,7 +72,7 @@ export function monthsBack(now: Date, count: number, chosen: Month): Month[] {
   return known ? months : [...months, { year: chosen.year, month: chosen.month }];
 }
 
-/** PUB-04: the whole month as the other programs read it. */
+/** PUB-04: the whole month, from the address that other programs read, as spreadsheets open it (D-213). */
 export function exportUrl(format: 'summary' | 'detailed', { year, month }: Month): string {
-  return `/rest/cdr/${format}/${String(year).padStart(4, '0')}/${String(month).padStart(2, '0')}`;
+  return `/rest/cdr/${format}/${String(year).padStart(4, '0')}/${String(month).padStart(2, '0')}?separator=%3B&bom=true`;
 }

@@ -41,7 +41,7 @@ export function CellValue({ field, value, titles }: {
     case 'enum_list':
       return Array.isArray(value) ? value.map(enumLabel).join(', ') : '';
     case 'ref':
-      return title(value);
+      return <span style={{ whiteSpace: 'nowrap' }}>{title(value)}</span>;
     case 'ref_list':
       return Array.isArray(value) ? value.map(title).join(', ') : '';
     case 'time':

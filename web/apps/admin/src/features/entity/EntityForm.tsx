@@ -1,21 +1,25 @@
 import type { Entity, Field, Json } from '@aoide/api';
-import { Box, Card, Checkbox, Group, Stack, Table, Text, Title } from '@mantine/core';
+import { Box, Card, Checkbox, Group, Input, Stack, Table, Text, Title } from '@mantine/core';
 import { memo, useCallback, useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { labelText, useLanguage } from '../../i18n/i18n';
 import { FieldControl } from './FieldControl';
 import { hasTemplate, isInheriting, isVisible, shownValue, type FormState } from './formState';
 import { sectionsOf, type Section } from './layout';
+import { useOffered } from './offered';
 import type { EntityForm } from './useEntityForm';
 
 interface DrawProps {
   readonly entity: Entity;
   readonly form: EntityForm;
   readonly disabled: boolean;
+  readonly withoutSrtp: ReadonlySet<string>;
 }
 
 /** The sections of any entity's form. */
-export function EntitySections(props: DrawProps): ReactNode {
+export function EntitySections({ entity, form, disabled }: Omit<DrawProps, 'withoutSrtp'>): ReactNode {
+  const offered = useOffered(entity);
+  const props: DrawProps = { ...offered, form, disabled };
   const sections = useMemo(() => sectionsOf(props.entity), [props.entity]);
   return (
     <Group align="flex-start" wrap="nowrap" gap="lg">
@@ -89,9 +93,30 @@ function SectionCard({ section, ...props }: DrawProps & { section: Section }): R
       {section.kind === 'grid' ? (
         <FieldGrid section={section} {...props} />
       ) : (
-        <Stack gap="md">{fields?.map((field) => <FieldBlock key={field.name} {...factsOf(field, state, props)} />)}</Stack>
+        <Stack gap="md">
+          {fields?.map((field) =>
+            props.withoutSrtp.has(field.name) ? (
+              <SrtpNote key={field.name} field={field} />
+            ) : (
+              <FieldBlock key={field.name} {...factsOf(field, state, props)} />
+            ),
+          )}
+        </Stack>
       )}
     </Card>
+  );
+}
+
+/** Instead of the choice while the SIP settings switch SRTP off for everybody (BASE-48). */
+function SrtpNote({ field }: { field: Field }): ReactNode {
+  const { t } = useTranslation();
+  const language = useLanguage();
+  return (
+    <Input.Wrapper label={labelText(field.label, language)} labelElement="div" data-field={field.name}>
+      <Text size="sm" c="dimmed">
+        {t('form.srtpOff')}
+      </Text>
+    </Input.Wrapper>
   );
 }
 

@@ -1,4 +1,4 @@
-import { ApiError, rowId, type Entity, type FieldProblem } from '@aoide/api';
+import { ApiError, rowId, type Entity, type FieldProblem, type MadeSecret } from '@aoide/api';
 import { ConfirmDialog, PageHeader } from '@aoide/ui';
 import { Alert, Anchor, Breadcrumbs, Button, Card, Group, List, Skeleton, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconArrowLeft, IconDeviceFloppy, IconEye, IconTrash } from '@tabler/icons-react';
@@ -18,6 +18,7 @@ import { focusField } from './focusField';
 import { homelessProblems, pathExists } from './formState';
 import { useDeleteRows } from './useDeleteRows';
 import { useEntityForm } from './useEntityForm';
+import { MadeSecretsDialog } from './MadeSecretsDialog';
 import { useEntityOfPage } from './useEntity';
 
 export function EntityFormPage(): ReactNode {
@@ -40,6 +41,7 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
   const [deleting, setDeleting] = useState(false);
   const [refused, setRefused] = useState<string | null>(null);
   const [saved, setSaved] = useState<number | null>(null);
+  const [made, setMade] = useState<readonly MadeSecret[]>([]);
   const one = labelText(entity.labelOne, language);
 
   const leave = useBlocker(form.isDirty && saved === null);
@@ -50,12 +52,12 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
     return () => window.removeEventListener('beforeunload', warn);
   }, [form.isDirty]);
 
-  /* After the blocker has seen that there is nothing to lose any more. */
+  /* After the blocker has seen that there is nothing to lose any more, and the secrets were read. */
   useEffect(() => {
-    if (saved === null) return;
+    if (saved === null || made.length > 0) return;
     setSaved(null);
     if (id === null) navigate(entityPath(entity, saved), { replace: true });
-  }, [saved, id, entity, navigate]);
+  }, [saved, made, id, entity, navigate]);
 
   /* After the messages are drawn and the fields can be entered again. */
   useEffect(() => {
@@ -72,8 +74,9 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     form.save({
-      saved: (newId) => {
+      saved: (newId, secrets) => {
         notifyDone(t('form.saved'));
+        setMade(secrets);
         setSaved(newId);
       },
       refused: setRefused,
@@ -155,6 +158,7 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
       >
         <Text>{t('form.leaveText')}</Text>
       </ConfirmDialog>
+      <MadeSecretsDialog entity={entity} secrets={made} onClose={() => setMade([])} />
       {id !== null && (
         <DeleteDialog
           entity={entity}

@@ -109,7 +109,7 @@ export function RefSelect(props: RefSelectProps): ReactNode {
       <Select
         {...input}
         flex={1}
-        styles={{ wrapper: { maxWidth: 480 } }}
+        maw={480}
         data={choices}
         value={value === null ? null : String(value)}
         searchable

@@ -1,4 +1,4 @@
-import { ApiError, rowId, rowTitle, type Entity, type Json, type Row } from '@aoide/api';
+import { ApiError, rowId, rowTitle, type Created, type Entity, type Json, type MadeSecret, type Row } from '@aoide/api';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '../../app/api';
@@ -27,8 +27,8 @@ export interface EntityForm {
   readonly set: (name: string, value: Json) => void;
   readonly setOverride: (name: string, on: boolean) => void;
   readonly reset: () => void;
-  /** Calls back with the object's id once saved, or with the first field that has a problem. */
-  readonly save: (done: { saved: (id: number) => void; refused: (path: string | null) => void }) => void;
+  /** Calls back with the object's id and what the server made up, or with the first field that has a problem. */
+  readonly save: (done: { saved: (id: number, secrets: readonly MadeSecret[]) => void; refused: (path: string | null) => void }) => void;
 }
 
 /** Loads, edits and saves one object of any entity. `id` null: a new one; of a singleton 0. */
@@ -65,11 +65,10 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
   }, [entity, id]);
 
   const write = useMutation({
-    mutationFn: async (form: FormState): Promise<number> => {
+    mutationFn: async (form: FormState): Promise<Created> => {
       if (id === null) return api.entities.create(entity, createBody(entity, form));
-      if (!initial) return id;
-      await api.entities.change(entity, id, patchBody(entity, initial, form), object.data?.etag ?? null);
-      return id;
+      if (initial) await api.entities.change(entity, id, patchBody(entity, initial, form), object.data?.etag ?? null);
+      return { id, secrets: [] };
     },
   });
 
@@ -129,7 +128,7 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
         return;
       }
       write.mutate(state, {
-        onSuccess: (newId) => {
+        onSuccess: ({ id: newId, secrets }) => {
           void client.invalidateQueries({ queryKey: changesKey });
           /* Objects that show this one's values through a template changed with it. */
           for (const other of schema.entities)
@@ -138,7 +137,7 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
           /* The form goes on with what the server has now, not with what was loaded before. */
           void client.invalidateQueries({ queryKey: entityKey(entity.name) }).then(() => {
             setEdited(null);
-            saved(newId);
+            saved(newId, secrets);
           });
         },
         onError: (error) => {

@@ -199,7 +199,7 @@ function Legs({ call }: { call: Call }): ReactNode {
             </Table.Td>
             <Table.Td>{leg.account}</Table.Td>
             <Table.Td>{leg.extension}</Table.Td>
-            <Table.Td>{leg.state}</Table.Td>
+            <Table.Td>{t(`live.legStates.${leg.state}`, { defaultValue: leg.state })}</Table.Td>
             <Table.Td>{leg.codec}</Table.Td>
             <Table.Td className="numbers">{leg.remote}</Table.Td>
             <Table.Td style={{ wordBreak: 'break-all' }}>{leg.callid}</Table.Td>

@@ -37,19 +37,19 @@ export function RegistrationsPage(): ReactNode {
       column.accessor('extension', {
         header: t('live.extension'),
         cell: ({ row }) => (
-          <span className="numbers">
+          <div className="numbers">
             {row.original.extension}
             {row.original.extension_name && (
-              <Text span size="sm" c="dimmed" ml="xs">
+              <Text size="sm" c="dimmed">
                 {row.original.extension_name}
               </Text>
             )}
-          </span>
+          </div>
         ),
       }),
       column.accessor('contact', {
         header: t('live.contact'),
-        cell: ({ getValue }) => <span className="cut" title={getValue()}>{getValue()}</span>,
+        cell: ({ getValue }) => <span className="cut" style={{ maxWidth: 180 }} title={getValue()}>{getValue()}</span>,
       }),
       column.accessor('source', {
         header: t('live.source'),
@@ -68,7 +68,8 @@ export function RegistrationsPage(): ReactNode {
         header: t('live.rtt'),
         cell: ({ getValue }) => {
           const rtt = getValue();
-          return <span className="numbers">{rtt === null || rtt < 0 ? '' : `${rtt} ms`}</span>;
+          /* 0: never measured. */
+          return <span className="numbers">{rtt === null || rtt <= 0 ? '' : rtt < 1 ? '< 1 ms' : `${Math.round(rtt)} ms`}</span>;
         },
       }),
       column.accessor('registered_at', {
