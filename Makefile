@@ -64,8 +64,9 @@ install: release web
 	install -d "$(DESTDIR)$(PREFIX)/share/aoide/www" "$(DESTDIR)$(PREFIX)/share/aoide/moh"
 	if [ -d $(WEB_DIST) ]; then cp -r $(WEB_DIST)/. "$(DESTDIR)$(PREFIX)/share/aoide/www/"; fi
 	rm -f "$(DESTDIR)$(PREFIX)/share/aoide/www/.stamp"
-	if [ -d share/moh ]; then cp -r share/moh/. "$(DESTDIR)$(PREFIX)/share/aoide/moh/"; fi
+	install -m 644 share/moh/*.wav "$(DESTDIR)$(PREFIX)/share/aoide/moh/"
 	install -D -m 644 deploy/aoide.conf "$(DESTDIR)/etc/aoide/aoide.conf.example"
+	[ -e "$(DESTDIR)/etc/aoide/aoide.conf" ] || install -m 644 deploy/aoide.conf "$(DESTDIR)/etc/aoide/aoide.conf"
 	install -d "$(DESTDIR)/lib/systemd/system"
 	sed 's|@PREFIX@|$(PREFIX)|g' deploy/aoide.service >"$(DESTDIR)/lib/systemd/system/aoide.service"
 

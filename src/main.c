@@ -159,7 +159,10 @@ static int run(const struct command *command, int argc, char *argv[])
 
 	err = command->main_h(config);
 	if (err)
-		log_error("main.end", "the process could not do its work", kv_err(err));
+		log_error("main.end",
+			  err == -ENOSPC ? "the disk of the data folder is full: free some space" :
+					   "the process could not do its work",
+			  kv_err(err));
 	log_stop();
 
 out:

@@ -270,7 +270,7 @@ static int calls(struct ctl *ctl)
 	json_array_foreach(items, i, one)
 		json_array_append_new(rows, call_row(one));
 	ctl_print_table(titles, 7, rows);
-	(void)printf("%zu calls\n", json_array_size(items));
+	(void)printf(json_array_size(items) == 1 ? "%zu call\n" : "%zu calls\n", json_array_size(items));
 
 out:
 	json_decref(items);
@@ -350,6 +350,15 @@ static int log_levels(struct ctl *ctl)
 
 	if (ctl->argc == 1) {
 		(void)fprintf(stderr, "aoide ctl: log MODULE LEVEL; MODULE * is all of them\n");
+		json_decref(all);
+		return CTL_USAGE;
+	}
+
+	/* A module that writes nothing here shows whether the word is a level. */
+	if (ctl->argc && log_level_set("ctl", ctl->argv[1])) {
+		(void)fprintf(stderr,
+			      "aoide ctl: \"%s\" is not a level: error, warn, info or debug\n",
+			      ctl->argv[1]);
 		json_decref(all);
 		return CTL_USAGE;
 	}
@@ -557,7 +566,7 @@ int ctl_main(int argc, char *argv[])
 	int n, code;
 
 	for (int i = 0; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+		if (!strcmp(argv[i], "help") || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return help(stdout);
 	}
 	(void)log_level_set("*", "error");

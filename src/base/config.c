@@ -478,7 +478,9 @@ int config_write(const struct config *config, const char *path)
 		    file);
 	for (size_t i = 0; i < N_KEYS; i++)
 		write_key(file, config, &keys[i]);
-	if (fflush(file) || ferror(file))
+	if (fflush(file))
+		err = -errno;
+	else if (ferror(file))
 		err = -EIO;
 	if (fclose(file) && !err)
 		err = -errno;

@@ -21,6 +21,7 @@
 #define CLIENT_MAX_ORPHANS  65536
 #define CLIENT_RETRY_MS     100
 #define CLIENT_RETRY_MAX_MS 1000
+#define CLIENT_PATIENCE     4 /* failures in a row: at a common start media is ready within them */
 #define CLIENT_READ_TURN    64 /* packets read before other work of the loop gets its turn */
 
 enum client_state { STATE_DOWN, STATE_HELLO, STATE_LISTING, STATE_UP };
@@ -549,7 +550,7 @@ static void connect_now(void *arg)
 	/* Nobody listens: that process is dead, and its streams with it. */
 	if ((err == -ECONNREFUSED || err == -ENOENT) && media->instance)
 		all_lost(media);
-	if (!media->failures++)
+	if (++media->failures == CLIENT_PATIENCE)
 		log_warn("media.client.connect", "no connection to the media process; trying on",
 			 kv_text("socket", media->path), kv_err(err));
 
