@@ -1,10 +1,9 @@
 import type { ConfigLevel, Session } from '@aoide/api';
 import { ConfirmDialog } from '@aoide/ui';
 import { Badge, Button, Collapse, Group, Paper, Stack, Table, Text } from '@mantine/core';
-import { useElementSize } from '@mantine/hooks';
 import { IconAlertCircle, IconCheck, IconChevronDown, IconChevronUp, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useMemo, useState, type ReactNode } from 'react';
+import { useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api } from '../../app/api';
 import { errorText } from '../../app/errors';
@@ -16,6 +15,18 @@ import { changesKey } from '../../app/useEvents';
 import { labelText, useLanguage } from '../../i18n/i18n';
 
 const barGapPx = 8;
+
+/** The buttons of a form stay above the bar, however high it grows. */
+function keepAbove(bar: HTMLElement | null): (() => void) | undefined {
+  if (!bar) return undefined;
+  const { style } = document.documentElement;
+  const observer = new ResizeObserver(() => style.setProperty('--changes-height', `${bar.offsetHeight + barGapPx}px`));
+  observer.observe(bar);
+  return () => {
+    observer.disconnect();
+    style.setProperty('--changes-height', '0px');
+  };
+}
 
 /** What is saved and not in force yet: list, apply, discard (BASE-80, PLT-108). */
 export function ChangesBar(): ReactNode {
@@ -66,17 +77,11 @@ export function ChangesBar(): ReactNode {
     },
   });
 
-  /* The buttons of a form stay above the bar. */
-  const { ref, height } = useElementSize();
-  useEffect(() => {
-    document.documentElement.style.setProperty('--changes-height', pending ? `${height + barGapPx}px` : '0px');
-  }, [pending, height]);
-
   if (!pending) return null;
   return (
     <Paper
       component="section"
-      ref={ref}
+      ref={keepAbove}
       aria-label={t('changes.title')}
       withBorder
       shadow="md"

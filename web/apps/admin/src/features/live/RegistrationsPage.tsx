@@ -49,7 +49,7 @@ export function RegistrationsPage(): ReactNode {
       }),
       column.accessor('contact', {
         header: t('live.contact'),
-        cell: ({ getValue }) => <span className="cut" style={{ maxWidth: 180 }} title={getValue()}>{getValue()}</span>,
+        cell: ({ getValue }) => <span className="cut" style={{ maxWidth: 140 }} title={getValue()}>{getValue()}</span>,
       }),
       column.accessor('source', {
         header: t('live.source'),
