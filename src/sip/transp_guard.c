@@ -62,6 +62,8 @@ struct priv_http_sock {
 	struct list connl;
 	struct tcp_sock *ts;
 	struct tls *tls;
+	http_req_h *reqh;
+	void *arg;
 };
 
 /* src/tcp/tcp.c */
@@ -78,6 +80,8 @@ struct tap { /* one listening socket */
 	struct tcp_sock *ts;
 	tcp_conn_h *connh; /* libre's */
 	void *arg;
+	http_req_h *reqh;  /* libre's, of WebSockets */
+	void *req_arg;
 };
 
 struct transp_guard {
@@ -331,6 +335,44 @@ static void accept_handler(const struct sa *peer, void *arg)
 	tap->connh(peer, tap->arg);
 }
 
+/* ------------------------------------------------------------------ WebSocket handshakes */
+
+/* RFC 7118 section 5, RFC 6455 section 4.2.2: the 101 names the subprotocol that was chosen; a browser
+ * closes a connection whose 101 does not. libre 1.1.0 leaves it out. */
+static bool name_subprotocol(int *err, struct mbuf *mb, void *arg)
+{
+	static const char start[] = "HTTP/1.1 101 ";
+	static const char line[] = "Sec-WebSocket-Protocol: sip\r\n";
+	const size_t pos = mb->pos, left = mbuf_get_left(mb);
+	const char *text = (const char *)mbuf_buf(mb), *end;
+
+	(void)arg;
+	if (left < sizeof(start) || memcmp(text, start, sizeof(start) - 1))
+		return false; /* a frame: its first octet is none of text */
+	end = memchr(text, '\n', left);
+	if (!end)
+		return false;
+
+	mb->pos = pos + (size_t)(end + 1 - text);
+	*err = mbuf_shift(mb, (ssize_t)sizeof(line) - 1);
+	if (*err)
+		return true;
+	mb->pos -= sizeof(line) - 1;
+	*err = mbuf_write_str(mb, line);
+	mb->pos = pos;
+	return *err != 0;
+}
+
+static void ws_request(struct http_conn *conn, const struct http_msg *msg, void *arg)
+{
+	struct tap *tap = arg;
+	/* Above TLS; the connection owns it. */
+	const int layer = 100;
+
+	(void)tcp_register_helper(NULL, http_conn_tcp(conn), layer, NULL, name_subprotocol, NULL, NULL);
+	tap->reqh(conn, msg, tap->req_arg);
+}
+
 void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms)
 {
 	struct priv_conn *conn = msg->sock;
@@ -396,6 +438,8 @@ static bool transport_fits(const struct sip *sip, const struct priv_transport *t
 	if (tp == SIP_TRANSP_UDP)
 		return t->sock;
 	ts = (const struct priv_tcp_sock *)listener_of(t);
+	if (is_ws && (!t->http_sock || ((const struct priv_http_sock *)t->http_sock)->arg != t))
+		return false;
 	return ts && ts->connh && ts->arg == (is_ws ? (const void *)t->http_sock : (const void *)t);
 }
 
@@ -481,6 +525,7 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t)
 	const struct snap_sip *set = guard->edge->snap ? snap_sip(guard->edge->snap) : NULL;
 	const uint8_t tos = set ? set->tos_sip : 0;
 	struct tap *tap = &guard->taps[guard->n_taps++];
+	struct priv_http_sock *http = (struct priv_http_sock *)t->http_sock;
 	struct priv_tcp_sock *ts;
 
 	tap->guard = guard;
@@ -499,6 +544,12 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t)
 	tap->arg = ts->arg;
 	ts->connh = accept_handler;
 	ts->arg = tap;
+	if (http) {
+		tap->reqh = http->reqh;
+		tap->req_arg = http->arg;
+		http->reqh = ws_request;
+		http->arg = tap;
+	}
 	return 0;
 }
 

@@ -8,7 +8,8 @@
 /*
  * What libre 1.1.0's transports do not offer and a server in the open needs: limits on connections
  * at accept, a look at datagrams before they are parsed (banned sources, broken messages that
- * deserve a 400), requests to browsers (libre queues them for ever), the idle timer of WebSockets (libre closes each 32 s after its start, because
+ * deserve a 400), requests to browsers (libre queues them for ever, and does not name the subprotocol, without which
+ * they hang up), the idle timer of WebSockets (libre closes each 32 s after its start, because
  * nothing restarts the timer), a real address in Via when listening on a wildcard.
  *
  * It reads structs that libre keeps private. guard_alloc() proves their layout with values that are

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export type Sound = { rate: number; samples: Float32Array };
@@ -69,4 +69,24 @@ export function recordings(dir: string, side: 'enc' | 'dec'): string[] {
     .filter((name) => name.endsWith(`-${side}.wav`))
     .sort()
     .map((name) => join(dir, name));
+}
+
+/** A WAV of one tone: 16 bits, mono, 8 kHz. */
+export function writeTone(path: string, hz: number, seconds: number, rate = 8000): void {
+  const n = rate * seconds;
+  const data = Buffer.alloc(44 + 2 * n);
+  data.write('RIFF', 0);
+  data.writeUInt32LE(36 + 2 * n, 4);
+  data.write('WAVEfmt ', 8);
+  data.writeUInt32LE(16, 16);
+  data.writeUInt16LE(1, 20);
+  data.writeUInt16LE(1, 22);
+  data.writeUInt32LE(rate, 24);
+  data.writeUInt32LE(2 * rate, 28);
+  data.writeUInt16LE(2, 32);
+  data.writeUInt16LE(16, 34);
+  data.write('data', 36);
+  data.writeUInt32LE(2 * n, 40);
+  for (let i = 0; i < n; i++) data.writeInt16LE(Math.round(12_000 * Math.sin((2 * Math.PI * hz * i) / rate)), 44 + 2 * i);
+  writeFileSync(path, data);
 }

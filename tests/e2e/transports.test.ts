@@ -1,0 +1,92 @@
+// Ways to reach the PBX besides UDP over IPv4 (issue: foundation, point 8).
+import { afterAll, afterEach, describe, expect } from 'vitest';
+
+import type { Transport } from './lib/channel.js';
+import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
+import { Pbx } from './lib/pbx.js';
+import { until } from './lib/wait.js';
+
+const open: MiniPhone[] = [];
+
+async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
+  const { username, secret } = pbx.account(extension);
+  const made = await MiniPhone.open(username, secret, pbx.facts.sip[options.transport ?? 'udp'] ?? '', options);
+  open.push(made);
+  expect(await made.register()).toBe(200);
+  return made;
+}
+
+async function talk(caller: MiniPhone, number: string, callee: MiniPhone): Promise<[MiniCall, MiniCall]> {
+  const known = callee.calls.length;
+  const call = await caller.call(number);
+  expect(call.status).toBe(200);
+  const other = await until('the call rings', () => callee.calls[known]);
+  call.rtp.fill = 0x21;
+  other.rtp.fill = 0x22;
+  call.rtp.start();
+  other.rtp.start();
+  await until('sound both ways', () => call.rtp.heardFill === 0x22 && other.rtp.heardFill === 0x21);
+  return [call, other];
+}
+
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+});
+afterAll(stopPbx);
+
+describe('transports', () => {
+  for (const transport of ['tcp', 'tls', 'ws', 'wss'] as Transport[]) {
+    test(`[BASE-26] ${transport}: registers, calls, and is called on the connection it opened`, async ({ pbx }) => {
+      await pbx.configure([
+        {
+          path: `/api/pbx/v2/account/${await pbx.idOf('account', 'username', pbx.account('101').username)}`,
+          body: { transport_ws: true, transport_wss: true },
+        },
+      ]);
+      const one = await phone(pbx, '101', { transport });
+      const other = await phone(pbx, '102');
+      const items = await pbx.ctlJson<{ username: string; transport: string }[]>('registrations');
+      expect(items.find((item) => item.username === one.username)?.transport.toLowerCase()).toBe(transport);
+
+      const [mine, theirs] = await talk(one, '102', other);
+      expect(await one.hangup(mine)).toBe(200);
+      await until('BYE', () => theirs.endedBy === 'bye');
+
+      const [, back] = await talk(other, '101', one);
+      expect(await one.hangup(back)).toBe(200);
+      await until('no call is left', async () => (await pbx.ctlJson<unknown[]>('calls')).length === 0);
+
+      // And the other end hangs up.
+      const [again, last] = await talk(other, '101', one);
+      expect(await other.hangup(again)).toBe(200);
+      await until('BYE on the connection', () => last.endedBy === 'bye');
+    });
+  }
+
+  test('a connection that is closed takes its registration along: 480', async ({ pbx }) => {
+    const one = await phone(pbx, '103', { transport: 'ws' });
+    const caller = await phone(pbx, '101');
+    open.splice(open.indexOf(one), 1);
+    await one.close();
+    const call = await caller.call('103');
+    expect(call.status).toBe(480);
+  });
+});
+
+describe('IPv6', () => {
+  test('phones on ::1 register, call and talk', async () => {
+    const pbx = await Pbx.start([], '::1');
+    try {
+      const one = await phone(pbx, '101');
+      const other = await phone(pbx, '102');
+      const [mine, theirs] = await talk(one, '102', other);
+      expect(mine.remoteSdp).toMatch(/c=IN IP6 ::1/);
+      expect(await one.hangup(mine)).toBe(200);
+      await until('BYE', () => theirs.endedBy === 'bye');
+    } finally {
+      for (const phone of open.splice(0)) await phone.close();
+      await pbx.stop();
+    }
+  });
+});
