@@ -140,6 +140,10 @@ export class Pbx {
       await this.rest.ok(change.method ?? 'PATCH', `${change.path}?apply=false`, change.body);
     }
     await this.rest.ok('POST', '/api/pbx/v2/configuration/apply', {});
+    // Settings of the machine are applied on their own.
+    if (changes.some((change) => change.path.endsWith('sipSettings'))) {
+      await this.rest.ok('POST', '/api/pbx/v2/configuration/apply?level=node', {});
+    }
   }
 
   /** Id of an object by one of its fields: idOf('extension', 'number', '101'). */
