@@ -205,6 +205,21 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 
 /* ------------------------------------------------------------------ while it rings */
 
+/*
+ * What the callee says, or has said: a phone that answered our offer in a reliable 183 leaves it out
+ * of its 200 (RFC 3262 section 5, RFC 6337 section 3.1.1).
+ */
+static int description_of(struct sdesc **ret, const struct leg *leg, const struct call_event *event)
+{
+	if (event->sdp)
+		return sdesc_parse(ret, event->sdp, event->sdp_len);
+	if (!leg->remote)
+		return -EBADMSG;
+
+	*ret = mem_ref(leg->remote);
+	return 0;
+}
+
 /* The callee's description reaches the caller's side; returns its text for the caller, or NULL. */
 static const char *relay_description(struct dial *dial, struct leg *leg,
 				     const struct call_event *event)
@@ -213,7 +228,7 @@ static const char *relay_description(struct dial *dial, struct leg *leg,
 	struct sdesc *desc = NULL;
 	const char *text;
 
-	if (sdesc_parse(&desc, event->sdp, event->sdp_len))
+	if (description_of(&desc, leg, event))
 		return NULL;
 
 	leg_media_remote(leg, desc);
@@ -223,6 +238,16 @@ static const char *relay_description(struct dial *dial, struct leg *leg,
 	mem_deref(desc);
 
 	return text;
+}
+
+/* The caller hears another phone; what this one says may be all it will say. */
+static void note_description(struct leg *leg, const struct call_event *event)
+{
+	struct sdesc *desc = NULL;
+
+	if (!sdesc_parse(&desc, event->sdp, event->sdp_len))
+		leg_media_remote(leg, desc);
+	mem_deref(desc);
 }
 
 static void on_progress(struct dial *dial, const struct call_event *event)
@@ -238,6 +263,8 @@ static void on_progress(struct dial *dial, const struct call_event *event)
 		text = relay_description(dial, leg, event);
 		if (text)
 			dial->early = leg;
+	} else if (event->sdp && call->a->remote) {
+		note_description(leg, event);
 	}
 
 	if (text) {
@@ -332,10 +359,8 @@ static int answer_caller(struct dial *dial, struct leg *leg, const struct call_e
 	struct call *call = dial->call;
 	const char *text;
 
-	if (!event->sdp)
-		return -EBADMSG;
 	if (!call->a->remote)
-		return answer_delayed(dial, leg, event);
+		return event->sdp ? answer_delayed(dial, leg, event) : -EBADMSG;
 
 	text = relay_description(dial, leg, event);
 	return text ? inv_answer(call->a->inv, text, NULL) : -EBADMSG;

@@ -57,7 +57,7 @@ describe('start', () => {
         udp?.bind({ port: taken, address: '127.0.0.1', exclusive: true }, () => resolve());
         tcp?.listen({ port: taken, host: '127.0.0.1', exclusive: true }, () => resolve());
       });
-      const rtp = rtpRange();
+      const rtp = await rtpRange();
       const proc = new Proc('aoide', aoideBinary, [
         'run', '--demo', '--data', dir, '--listen', '127.0.0.1', '--sip-port', String(first),
         '--https-port', String(first + 2), '--http-port', '0', '--ws-port', '0', '--wss-port', '0',

@@ -3,6 +3,8 @@ import { afterAll, describe, expect } from 'vitest';
 
 import { Baresip } from './lib/baresip.js';
 import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone } from './lib/miniphone.js';
+import { header, status } from './lib/sipmessage.js';
 import { until } from './lib/wait.js';
 
 afterAll(stopPbx);
@@ -24,6 +26,40 @@ describe('registration', () => {
       const now = await pbx.ctlJson<Registration[]>('registrations');
       return !now.some((item) => item.username === pbx.account('101').username);
     });
+  });
+
+  test('[BASE-30] a registration that is not refreshed is dropped when its time is over; calls get 480', { timeout: 90_000 }, async ({ pbx }) => {
+    await pbx.configure([{ path: '/api/pbx/v2/sipSettings', body: { min_expires: 30 } }]);
+    const { username, secret } = pbx.account('104');
+    const phone = await MiniPhone.open(username, secret, pbx.facts.sip.udp);
+    const from = pbx.account('101');
+    const caller = await MiniPhone.open(from.username, from.secret, pbx.facts.sip.udp);
+    try {
+      // Less than the minimum is refused and told (RFC 3261 section 10.2.8).
+      const brief = await phone.registerReply(5);
+      expect(status(brief)).toBe(423);
+      expect(header(brief, 'min-expires')).toBe('30');
+
+      const reply = await phone.registerReply(30);
+      expect(status(reply)).toBe(200);
+      expect(header(reply, 'contact')).toMatch(/;expires=30\b/);
+      const registeredAt = Date.now();
+      expect(await caller.register()).toBe(200);
+      const call = await caller.call('104');
+      expect(call.status).toBe(200);
+      await caller.hangup(call);
+
+      const present = async (): Promise<boolean> =>
+        (await pbx.ctlJson<Registration[]>('registrations')).some((item) => item.username === username);
+      expect(await present()).toBe(true);
+      await until('the registration is dropped', async () => !(await present()), 45_000, 200);
+      expect(Date.now() - registeredAt).toBeGreaterThan(28_000);
+      expect((await caller.call('104')).status).toBe(480);
+    } finally {
+      await phone.close();
+      await caller.close();
+    }
+    await pbx.configure([{ path: '/api/pbx/v2/sipSettings', body: { min_expires: 60 } }]);
   });
 
   test('[BASE-31] two phones with one account: the one that registered last rings', async ({ pbx, phones }) => {

@@ -46,7 +46,7 @@ export class Pbx {
   static async start(extraArgs: string[] = [], host = '127.0.0.1'): Promise<Pbx> {
     const dataDir = mkdtempSync(join(tmpdir(), 'aoide-e2e-'));
     const sip = await freePorts(6);
-    const rtp = rtpRange();
+    const rtp = await rtpRange();
     const args = [
       'run', '--demo', '--data', dataDir, '--listen', host,
       '--sip-port', String(sip), '--https-port', String(sip + 2), '--http-port', String(sip + 3),

@@ -41,10 +41,16 @@ export async function freePorts(count = 1): Promise<number> {
   throw new Error(`no ${count} free ports`);
 }
 
-/** A range for RTP: even start, below the kernel's own ephemeral ports, another one for each caller. */
-let nextRange = 21_600 - Math.floor(Math.random() * 25) * 400;
-export function rtpRange(size = 400): [number, number] {
-  nextRange -= size;
-  if (nextRange < 10_000) nextRange = 21_200;
-  return [nextRange, nextRange + size - 1];
+/** A range for RTP that is free now: even start, below the kernel's own ephemeral ports. */
+export async function rtpRange(size = 400): Promise<[number, number]> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const first = 2_100 + 2 * Math.floor(Math.random() * ((21_600 - 2_100 - size) / 2));
+    try {
+      for (let port = first; port < first + size; port++) await udpFree(port);
+      return [first, first + size - 1];
+    } catch {
+      // another PBX is there
+    }
+  }
+  throw new Error(`no ${size} free ports for RTP`);
 }
