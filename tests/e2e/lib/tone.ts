@@ -8,8 +8,10 @@ export function readWav(path: string): Sound {
   const data = readFileSync(path);
   let rate = 8000;
   let channels = 1;
-  let at = 12;
-  while (at + 8 <= data.length) {
+  // linphone writes its header at the end of the call: until then 8 kHz, mono, after 44 octets of nothing.
+  const hasHeader = data.toString('latin1', 0, 4) === 'RIFF';
+  let at = hasHeader ? 12 : 44;
+  while (hasHeader && at + 8 <= data.length) {
     const id = data.toString('latin1', at, at + 4);
     const size = data.readUInt32LE(at + 4);
     if (id === 'fmt ') {
