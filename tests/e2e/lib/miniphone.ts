@@ -343,10 +343,14 @@ export class MiniPhone {
   }
   private readonly accepting = new Set<string>();
 
+  /** How long this process itself did not get to run: what came late by that was not sent late. */
+  longestStallMs = 0;
+
   /** Sends RTP on every call from now on. */
   startRtp(): void {
     let next = performance.now();
     const step = (): void => {
+      this.longestStallMs = Math.max(this.longestStallMs, performance.now() - next);
       // Catches up after a pause of this process, as a phone's clock would have gone on.
       while (next <= performance.now()) {
         for (const call of this.calls) if (call.isUp) call.rtp.tick();
