@@ -186,7 +186,7 @@ describe('what happens now', () => {
     await page().getByRole('heading', { name: 'Registrations', level: 1 }).waitFor();
     const anna = await phone('101');
     const bruno = await phone('102');
-    await page().getByRole('cell', { name: '102' }).first().waitFor().catch(async (e: unknown) => { await page().screenshot({ path: '/tmp/e2eapi-reg.png' }); throw e; }); // without a reload
+    await page().getByRole('cell', { name: '102' }).first().waitFor(); // without a reload
 
     await browser.goto('/calls');
     await page().getByText('No call in progress').waitFor();

@@ -16,12 +16,14 @@ export function applyEvent(client: QueryClient, event: LiveEvent): void {
   switch (family) {
     case 'call':
       client.setQueryData<Parameters<typeof applyCallEvent>[0]>(callsKey, (old) => old && applyCallEvent(old, event));
+      repeatFetch(client, callsKey);
       break;
     case 'registration':
       client.setQueryData<Parameters<typeof applyRegistrationEvent>[0]>(
         registrationsKey,
         (old) => old && applyRegistrationEvent(old, event),
       );
+      repeatFetch(client, registrationsKey);
       break;
     case 'config':
       void client.invalidateQueries({ queryKey: changesKey });
@@ -33,6 +35,23 @@ export function applyEvent(client: QueryClient, event: LiveEvent): void {
       break;
     }
   }
+}
+
+const repeated = new WeakSet<object>();
+
+/**
+ * An answer that is on its way may have been made before the event, and would take what the event
+ * brought away again: such a fetch is repeated once it is over, however many events came meanwhile.
+ */
+function repeatFetch(client: QueryClient, queryKey: readonly string[]): void {
+  const query = client.getQueryCache().find({ queryKey });
+  if (query?.state.fetchStatus !== 'fetching' || repeated.has(query)) return;
+  repeated.add(query);
+  const again = (): void => {
+    repeated.delete(query);
+    void client.invalidateQueries({ queryKey });
+  };
+  void query.promise?.then(again, again);
 }
 
 function entityOf(data: unknown): string | null {
