@@ -13,8 +13,8 @@ const SERVERS = 4;
 const CALLS_PER_CLIENT = 300; // a second
 const TALK_MS = 2000;
 const SOCKET_BUFFER = 4 << 20;
-/** After the last call has begun: the talk, then this long for what is still being repeated (RFC 3261 timer B: 32 s). */
-const LEFT_MS = 36_000;
+/** After the last talk: some repetitions (RFC 3261 section 17.1.1.2). Who is not through by then has failed. */
+const LEFT_MS = 10_000;
 
 function sipp(pbx, args) {
   return start('sipp', ['-i', '127.0.0.1', '-nostdin', '-nd', '-buff_size', String(SOCKET_BUFFER), ...args], { cwd: pbx.dir });
@@ -110,13 +110,16 @@ async function offer(pbx, { callers, called }, scenario, rate, seconds, talkMs =
 }
 
 /** CPU per call at each rate, with digest or, after a change of the SIP settings, from the place of a registration. */
-export async function callRates(build, how, rates, seconds) {
+export async function callRates(build, how, rates, seconds, row_h = () => undefined) {
   const pbx = await BenchPbx.start(build);
   try {
     if (how === 'registered') await pbx.rest('PATCH', '/api/pbx/v2/sipSettings', { invite_auth: 'registered_source' });
     const all = await phones(pbx);
     const rows = [];
-    for (const rate of rates) rows.push(await offer(pbx, all, how === 'registered' ? 'uac_registered.xml' : 'uac.xml', rate, seconds));
+    for (const rate of rates) {
+      rows.push(await offer(pbx, all, how === 'registered' ? 'uac_registered.xml' : 'uac.xml', rate, seconds));
+      row_h(rows[rows.length - 1]);
+    }
     return rows;
   } finally {
     await pbx.stop();
