@@ -46,6 +46,24 @@ static bool are_lines(const char *text)
 	return len > 2 && !strcmp(text + len - 2, "\r\n") && !strstr(text, "\r\n\r\n");
 }
 
+/*
+ * The connection that the phone had made died with the process, and nobody listens at its far end: a
+ * new one goes to the phone's Contact (RFC 3261, 18.1.1). Behind NAT that fails, too.
+ */
+static void listening_address(struct sa *dst, const char *target, bool is_tls)
+{
+	struct pl pl;
+	struct uri uri;
+	struct sa addr;
+
+	pl_set_str(&pl, target);
+	if (uri_decode(&uri, &pl) || sa_set(&addr, &uri.host, uri.port))
+		return; /* a name: no server is asked for the sake of one BYE */
+	if (!uri.port)
+		sa_set_port(&addr, is_tls ? SIP_PORT_TLS : SIP_PORT);
+	*dst = addr;
+}
+
 static int bye_from(struct inv *inv, const json_t *obj)
 {
 	const char *head = js_str(obj, "head", ""), *from = js_str(obj, "from", "");
@@ -62,6 +80,8 @@ static int bye_from(struct inv *inv, const json_t *obj)
 		return -EBADMSG;
 	if (inv->tp == SIP_TRANSP_WS || inv->tp == SIP_TRANSP_WSS)
 		return 0; /* the browser's connection died with the process; nobody can be called */
+	if (inv->tp == SIP_TRANSP_TCP || inv->tp == SIP_TRANSP_TLS)
+		listening_address(&inv->dst, target, inv->tp == SIP_TRANSP_TLS);
 	inv->peer = inv->dst;
 	inv->has_dst = true;
 	inv->state = INV_ST_ENDED;

@@ -195,10 +195,27 @@ int reg_writer_apply(struct db *db, uint32_t kind, const void *data, size_t len)
 
 /* ------------------------------------------------------------------ start */
 
-/* A connection died with the last process; only who listens for a new one can be called. */
-static bool is_reachable(enum sip_transp tp, bool is_from_contact)
+/*
+ * A connection died with the last process; only who listens for a new one can be called: by TCP a phone
+ * that does so where its Contact says, at the address its request came from (else it is behind NAT).
+ */
+static bool is_reachable(struct reg_contact *c, bool *is_from_contact, bool nat)
 {
-	return tp == SIP_TRANSP_UDP || (tp == SIP_TRANSP_TCP && is_from_contact);
+	struct uri uri;
+	struct pl pl;
+	struct sa dst;
+
+	if (c->tp == SIP_TRANSP_UDP || (c->tp == SIP_TRANSP_TCP && *is_from_contact))
+		return true;
+	pl_set_str(&pl, c->uri);
+	if (c->tp != SIP_TRANSP_TCP || nat || uri_decode(&uri, &pl) ||
+	    sa_set(&dst, &uri.host, uri.port ? uri.port : SIP_PORT) ||
+	    !sa_cmp(&dst, &c->src, SA_ADDR))
+		return false;
+
+	c->dst = dst;
+	*is_from_contact = true;
+	return true;
 }
 
 static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
@@ -215,6 +232,7 @@ static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
 	const char *dst = db_col_text(rows, 5), *src = db_col_text(rows, 6);
 	const char *user_agent = db_col_text(rows, 8), *path = db_col_text(rows, 9);
 	uint32_t granted_s = (uint32_t)db_col_i64(rows, 12);
+	bool is_from_contact = db_col_i64(rows, 11) != 0;
 	int64_t stored_us = db_col_i64(rows, 17), left_us = stored_us + slack_us(granted_s) - now_us;
 	const struct snap_account *account;
 	struct digest_phone phone = { .account_id = 0 };
@@ -225,8 +243,8 @@ static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
 	if (!account || !account->enabled || !c.username || !c.uri || !dst || !src ||
 	    c.tp < SIP_TRANSP_UDP || c.tp > SIP_TRANSP_WSS ||
 	    !(account->transports & 1u << c.tp) || left_us <= 0 ||
-	    !is_reachable(c.tp, db_col_i64(rows, 11)) || sa_decode(&c.dst, dst, strlen(dst)) ||
-	    sa_decode(&c.src, src, strlen(src))) {
+	    sa_decode(&c.dst, dst, strlen(dst)) || sa_decode(&c.src, src, strlen(src)) ||
+	    !is_reachable(&c, &is_from_contact, account->nat)) {
 		store_remove(reg, c.id);
 		return 0;
 	}
@@ -237,7 +255,7 @@ static int load_row(struct registrar *reg, struct db_rows *rows, int64_t now_us)
 	if (err)
 		return err;
 	binding->alg = (uint8_t)db_col_i64(rows, 10);
-	binding->is_from_contact = db_col_i64(rows, 11) != 0;
+	binding->is_from_contact = is_from_contact;
 	binding->cseq = (uint32_t)db_col_i64(rows, 13);
 	binding->q = (uint16_t)db_col_i64(rows, 14);
 	binding->callid_hash = (uint64_t)db_col_i64(rows, 15);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inv_fixture.h"
+#include "base/json.h"
 
 /* Reliable provisional responses, offers inside dialogs, session timers, export. */
 
@@ -479,6 +480,43 @@ static void short_interval_is_raised_and_refreshed_by_reinvite(void **state)
 
 /* ------------------------------------------------------------------ export */
 
+/* The connection of a TCP phone is gone with the process that had it: its Contact is asked. */
+static void tcp_phone_gets_the_bye_where_it_listens(struct ph *ph, const char *text)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	char target[80], req[4096] = "";
+	json_t *obj = NULL;
+	char *changed;
+	int conn = -1;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, len), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	assert_int_equal(js_parse(&obj, text, strlen(text), NULL, 0), 0);
+	(void)snprintf(target, sizeof(target), "sip:peer@127.0.0.1:%u;transport=tcp",
+		       ntohs(sin.sin_port));
+	json_object_set_new(obj, "tp", json_integer(SIP_TRANSP_TCP));
+	json_object_set_new(obj, "dst", json_string("127.0.0.1:9"));
+	json_object_set_new(obj, "target", json_string(target));
+	changed = json_dumps(obj, JSON_COMPACT);
+	json_decref(obj);
+
+	assert_int_equal(inv_bye_exported(ph->fix->edge, changed), 0);
+	free(changed);
+	for (int i = 0; i < 100 && !*req; i++) {
+		ph_turn(ph);
+		if (conn < 0)
+			conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+		if (conn >= 0)
+			(void)!read(conn, req, sizeof(req) - 1);
+	}
+	assert_memory_equal(req, "BYE sip:peer@127.0.0.1:", 23);
+	close(conn);
+	close(fd);
+}
+
 static void exported_dialog_can_be_ended_by_another_process(void **state)
 {
 	struct ph *ph = *state;
@@ -511,6 +549,8 @@ static void exported_dialog_can_be_ended_by_another_process(void **state)
 	ph_reply(ph, got->text, 200, NULL, NULL, NULL);
 	ph_turn(ph);
 	assert_int_equal(inv_count(ph->fix->edge), 0);
+
+	tcp_phone_gets_the_bye_where_it_listens(ph, text);
 
 	assert_int_equal(inv_bye_exported(ph->fix->edge, "{}"), -EBADMSG);
 	assert_int_equal(inv_bye_exported(ph->fix->edge, "nonsense"), -EINVAL);

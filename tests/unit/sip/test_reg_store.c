@@ -79,12 +79,18 @@ static void contacts_survive_a_restart(void **state)
 	assert_int_equal(fix_register(fix, fix->fd, "a2", "<sip:z@10.1.1.1:5070>", 3600, 1), 200);
 	assert_int_equal(fix_register(fix, fix->fd, "a3", "<sip:z@10.1.1.1:5070>", 3600, 1), 200);
 	assert_int_equal(fix_register(fix, fix->fd, "a3", "*", 0, 2), 200);
+	assert_int_equal(fix_register(fix, tcp, "a3", "<sip:z@127.0.0.1:5074>", 3600, 3), 200);
 	writer_stop(writer, 5000);
 	fix->opts.writer = NULL;
-	assert_int_equal(stored(t->db), 3);
+	assert_int_equal(stored(t->db), 4);
 
+	/* The TCP connections died with the process: who is not behind NAT listens at his Contact. */
 	restart(fix, t->db);
-	assert_int_equal(reg_count(fix_reg(fix)), 2); /* the TCP connection died with the process */
+	assert_int_equal(reg_count(fix_reg(fix)), 3);
+	assert_int_equal(reg_contacts(fix_reg(fix), &fix->accounts[1], c, 1), 0);
+	assert_int_equal(reg_contacts(fix_reg(fix), &fix->accounts[3], c, 1), 1);
+	sa_set_str(&src, "127.0.0.1", 5074);
+	assert_true(sa_cmp(&c[0]->dst, &src, SA_ALL));
 	assert_int_equal(reg_contacts(fix_reg(fix), &fix->accounts[0], c, 1), 1);
 	assert_string_equal(c[0]->uri, "sip:x@127.0.0.1:5070");
 	assert_string_equal(c[0]->user_agent, "Desk 1");
