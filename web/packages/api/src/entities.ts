@@ -89,7 +89,7 @@ export function rowTitle(entity: Entity, row: Row): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : `#${rowId(row)}`;
 }
 
-/** A password that the server made up; only the answer to the creation has it in clear. */
+/** A password that the server made up; only the answer to the write has it in clear. */
 export interface MadeSecret {
   /** "password" of the object itself; "account_password", "user_password" of what was made with it. */
   readonly name: string;
@@ -159,8 +159,11 @@ export class EntityApi {
     return { id: rowId(row), secrets: madeSecrets(body, row) };
   }
 
-  async change(entity: Entity, id: number, body: JsonObject, etag: string | null): Promise<void> {
-    await this.http.request('PATCH', this.item(entity, id), { json: body, ifMatch: etag, query: saveOnly });
+  /** An extension may get an account or a user later too, with a password that the server makes up. */
+  async change(entity: Entity, id: number, body: JsonObject, etag: string | null): Promise<Created> {
+    const path = this.item(entity, id);
+    const answer = await this.http.request('PATCH', path, { json: body, ifMatch: etag, query: saveOnly });
+    return { id, secrets: madeSecrets(body, check(rowSchema, answer.body, path)) };
   }
 
   async remove(entity: Entity, id: number): Promise<void> {

@@ -67,8 +67,8 @@ export function useEntityForm(entity: Entity, id: number | null, requiredText: s
   const write = useMutation({
     mutationFn: async (form: FormState): Promise<Created> => {
       if (id === null) return api.entities.create(entity, createBody(entity, form));
-      if (initial) await api.entities.change(entity, id, patchBody(entity, initial, form), object.data?.etag ?? null);
-      return { id, secrets: [] };
+      if (!initial) return { id, secrets: [] };
+      return api.entities.change(entity, id, patchBody(entity, initial, form), object.data?.etag ?? null);
     },
   });
 
