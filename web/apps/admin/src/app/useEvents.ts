@@ -37,7 +37,7 @@ export function applyEvent(client: QueryClient, event: LiveEvent): void {
   }
 }
 
-const repeated = new WeakSet<object>();
+const repeated = new WeakSet();
 
 /**
  * An answer that is on its way may have been made before the event, and would take what the event
