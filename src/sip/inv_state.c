@@ -5,6 +5,8 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/log.h"
+#include "sip/edge.h"
+#include "sip/registrar.h"
 
 /* A dialog as text: enough to end it politely after a restart. */
 
@@ -46,25 +48,54 @@ static bool are_lines(const char *text)
 	return len > 2 && !strcmp(text + len - 2, "\r\n") && !strstr(text, "\r\n\r\n");
 }
 
+struct lost_conn {
+	struct sa src; /* its far end, where nobody listens */
+	enum sip_transp tp;
+	struct sa dst; /* where the phone that registered over it listens */
+	bool found;
+};
+
+static bool is_of_conn(const struct reg_contact *contact, void *arg)
+{
+	struct lost_conn *lost = arg;
+
+	if (contact->tp != (int)lost->tp || !sa_cmp(&contact->src, &lost->src, SA_ALL))
+		return false;
+	lost->dst = contact->dst;
+	lost->found = !sa_cmp(&contact->dst, &lost->src, SA_ALL);
+	return true;
+}
+
 /*
  * The connection that the phone had made died with the process, and nobody listens at its far end: a
- * new one goes to the phone's Contact (RFC 3261, 18.1.1). Behind NAT that fails, too.
+ * new one goes where the phone registered, else to the Contact of the dialog (RFC 3261, 18.1.1). The
+ * registration comes first, since some phones put the port of their connection into that Contact.
+ * Behind NAT both fail.
  */
-static void listening_address(struct sa *dst, const char *target, bool is_tls)
+static void listening_address(struct sa *dst, const struct registrar *reg, const char *target,
+			      enum sip_transp tp)
 {
+	struct lost_conn lost = { .src = *dst, .tp = tp };
 	struct pl pl;
 	struct uri uri;
 	struct sa addr;
+
+	if (reg)
+		reg_apply(reg, is_of_conn, &lost);
+	if (lost.found) {
+		*dst = lost.dst;
+		return;
+	}
 
 	pl_set_str(&pl, target);
 	if (uri_decode(&uri, &pl) || sa_set(&addr, &uri.host, uri.port))
 		return; /* a name: no server is asked for the sake of one BYE */
 	if (!uri.port)
-		sa_set_port(&addr, is_tls ? SIP_PORT_TLS : SIP_PORT);
+		sa_set_port(&addr, tp == SIP_TRANSP_TLS ? SIP_PORT_TLS : SIP_PORT);
 	*dst = addr;
 }
 
-static int bye_from(struct inv *inv, const json_t *obj)
+static int bye_from(struct inv *inv, struct edge *edge, const json_t *obj)
 {
 	const char *head = js_str(obj, "head", ""), *from = js_str(obj, "from", "");
 	const char *target = js_str(obj, "target", ""), *rtag = js_str(obj, "rtag", "");
@@ -81,7 +112,7 @@ static int bye_from(struct inv *inv, const json_t *obj)
 	if (inv->tp == SIP_TRANSP_WS || inv->tp == SIP_TRANSP_WSS)
 		return 0; /* the browser's connection died with the process; nobody can be called */
 	if (inv->tp == SIP_TRANSP_TCP || inv->tp == SIP_TRANSP_TLS)
-		listening_address(&inv->dst, target, inv->tp == SIP_TRANSP_TLS);
+		listening_address(&inv->dst, edge_registrar(edge), target, inv->tp);
 	inv->peer = inv->dst;
 	inv->has_dst = true;
 	inv->state = INV_ST_ENDED;
@@ -127,7 +158,7 @@ int inv_bye_exported(struct edge *edge, const char *state)
 	if (!err)
 		err = inv_alloc(&inv, ctx, NULL, NULL);
 	if (!err)
-		err = bye_from(inv, obj);
+		err = bye_from(inv, edge, obj);
 	if (err)
 		log_warn("sip.recovery_bye", "a dialog of the last run cannot be ended",
 			 kv_text("callid", js_str(obj, "callid", "")), kv_err(err));
