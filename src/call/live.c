@@ -20,7 +20,9 @@ static json_t *iso(int64_t wall_us)
 static json_t *live_leg(const struct leg *leg)
 {
 	static const char *const states[] = { "new", "ringing", "up", "ended" };
-	const struct sdesc_media *audio = leg->remote ? sdesc_audio(leg->remote) : NULL;
+	/* What was agreed stands in the answer: ours to who called us, theirs to our call. */
+	struct sdesc *answer = leg->incoming ? leg->local_desc : leg->remote;
+	const struct sdesc_media *audio = answer ? sdesc_audio(answer) : NULL;
 	const struct sdesc_format *codec = audio ? sdesc_codec(audio) : NULL;
 	const struct snap_account *account = leg->account;
 	char remote[64] = "";
