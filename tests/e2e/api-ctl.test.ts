@@ -34,7 +34,7 @@ test('registrations, calls and hangup', async () => {
   expect(await pbx().ctl('registrations')).toMatch(/102[\s\S]*2 registered/);
   const call = await from.call('102');
   expect(call.status).toBe(200);
-  await until('the call is shown', async () => /answered +101 +102[\s\S]*1 calls/.test(await pbx().ctl('calls')));
+  await until('the call is shown', async () => /answered +101 +102[\s\S]*1 calls?\b/.test(await pbx().ctl('calls')));
   const [live] = await pbx().ctlJson<Row[]>('calls');
   const trace = await pbx().ctl('trace', String(live?.['linkedid']));
   expect(trace).toMatch(/INVITE sip:102@[\s\S]*200 OK/);
