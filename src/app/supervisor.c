@@ -45,6 +45,7 @@ static const struct {
 
 /* The hub is a thread of this process: only a machine that stands still needs this long. */
 #define BUS_START_MS 30000u
+#define RELOAD_MS    5000u
 
 struct supervisor {
 	struct config *config;
@@ -290,6 +291,25 @@ static void announce_when_ready(struct supervisor *supervisor)
 
 /* ------------------------------------------------------------------ the loop */
 
+static void certificate_h(int err, json_t *data, void *arg)
+{
+	(void)data;
+	(void)arg;
+	if (err)
+		log_error("run.reload", "the switch keeps the certificate that it has", kv_err(err));
+}
+
+/* The certificate on disk is another one: web takes the signal, the switch must not lose a call to it. */
+static void reload(struct supervisor *supervisor)
+{
+	for (int i = 0; i < N_CHILDREN; i++) {
+		if (!strcmp(specs[i].name, "web"))
+			child_signal(&supervisor->children[i], SIGHUP);
+	}
+	(void)bus_request(supervisor->bus, "cmd.switch.certificate", json_object(), RELOAD_MS,
+			  certificate_h, NULL);
+}
+
 static void take_signals(struct supervisor *supervisor)
 {
 	char bytes[64];
@@ -303,8 +323,7 @@ static void take_signals(struct supervisor *supervisor)
 					notify_systemd("STOPPING=1");
 				}
 			} else if (bytes[i] == SIGHUP) {
-				for (int c = 0; c < N_CHILDREN; c++)
-					child_signal(&supervisor->children[c], SIGHUP);
+				reload(supervisor);
 			}
 		}
 	}

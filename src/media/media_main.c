@@ -45,6 +45,7 @@ static void signals_set(void)
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN); /* "reload" shall end no call */
 }
 
 static void status_h(const char *subject, json_t *data, struct bus_reply *reply, void *arg)

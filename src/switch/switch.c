@@ -393,6 +393,7 @@ int switch_main(const struct config *config)
 
 	(void)log_start("switch");
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN); /* "reload" shall end no call */
 	str_ncpy(sw.db_url,
 		 strcmp(config->database, "sqlite") ?
 			 config->database :
