@@ -37,7 +37,7 @@ afterAll(stopPbx);
 
 describe('transports', () => {
   for (const transport of ['tcp', 'tls', 'ws', 'wss'] as Transport[]) {
-    test(`[BASE-26] ${transport}: registers, calls, and is called on the connection it opened`, async ({ pbx }) => {
+    test(`${transport}: registers, calls, and is called on the connection it opened`, async ({ pbx }) => {
       await pbx.configure([
         {
           path: `/api/pbx/v2/account/${await pbx.idOf('account', 'username', pbx.account('101').username)}`,
