@@ -91,7 +91,7 @@ struct fiber {
 	int cancel_err;
 	struct tmr tmr; /* the deadline */
 	fiber_main_h *main_h;
-	void *main_arg, *arg;
+	void *main_arg;
 	struct log_context log;
 	void *asan_fake;
 	void *tsan;
@@ -478,17 +478,6 @@ void fiber_shield(struct fiber *fiber, bool on)
 {
 	if (fiber)
 		fiber->is_shielded = on;
-}
-
-void fiber_set_arg(struct fiber *fiber, void *arg)
-{
-	if (fiber)
-		fiber->arg = arg;
-}
-
-void *fiber_arg(const struct fiber *fiber)
-{
-	return fiber ? fiber->arg : NULL;
 }
 
 void fiber_stats(struct fiber_stats *ret)

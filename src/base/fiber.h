@@ -60,10 +60,6 @@ int fiber_cancelled(const struct fiber *fiber);
 /* Turns waits that fail by cancellation off (true) for the clean-up after `out:`. */
 void fiber_shield(struct fiber *fiber, bool on);
 
-/* A value that follows the fiber (the call). */
-void fiber_set_arg(struct fiber *fiber, void *arg);
-void *fiber_arg(const struct fiber *fiber);
-
 struct fiber_stats {
 	uint32_t live, peak, pooled;
 	size_t deepest_bytes;

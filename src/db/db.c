@@ -117,11 +117,6 @@ const char *db_error_constraint(const struct db *db)
 	return db->constraint;
 }
 
-int db_set_durable(struct db *db, bool durable)
-{
-	return db->ops->set_durable(db, durable);
-}
-
 const char *db_sql_autoid(const struct db *db)
 {
 	return db->ops->autoid;

@@ -68,10 +68,6 @@ const char *db_error_text(const struct db *db); /* of the last failed call */
  */
 const char *db_error_constraint(const struct db *db);
 
-/* Whether a commit waits for the disk (default true). False: a loss of power, not a crash of ours,
- * may take the last commits; for bulk work that can be repeated. */
-int db_set_durable(struct db *db, bool durable);
-
 /*
  * Errors of the calls below: -EDUPLICATE (unique constraint), -EINUSE (foreign key), -EBUSY (locked
  * too long), -EPIPE (connection lost; the next call reconnects, but never inside a transaction),

@@ -34,7 +34,6 @@ struct db_ops {
 	int (*run)(struct db *db, struct db_rows **rows, const char *sql, const struct db_arg *args,
 		   size_t n);
 	int (*script)(struct db *db, const char *sql);
-	int (*set_durable)(struct db *db, bool durable);
 	void (*stmt_free)(struct db *db, struct db_stmt *stmt);
 	const char *begin, *begin_read, *autoid, *blob;
 

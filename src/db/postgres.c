@@ -442,14 +442,6 @@ static int pg_script(struct db *db, const char *sql)
 	return err ? err : simple(db, sql);
 }
 
-static int pg_set_durable(struct db *db, bool durable)
-{
-	pg(db)->durable = durable;
-
-	return pg_script(db,
-			 durable ? "SET synchronous_commit = on" : "SET synchronous_commit = off");
-}
-
 /* ------------------------------------------------------------------ rows */
 
 static const struct pg_rows *answer(const struct db_rows *rows)
@@ -545,7 +537,6 @@ static const struct db_ops pg_ops = {
 	.close = pg_close,
 	.run = pg_run,
 	.script = pg_script,
-	.set_durable = pg_set_durable,
 	.stmt_free = pg_stmt_free,
 	.begin = "BEGIN",
 	.begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",

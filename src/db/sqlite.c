@@ -353,12 +353,6 @@ static int lite_script(struct db *db, const char *sql)
 	return sqlite3_exec(lite(db), sql, NULL, NULL, NULL) ? fail(db) : 0;
 }
 
-static int lite_set_durable(struct db *db, bool durable)
-{
-	return lite_script(db,
-			   durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-}
-
 /* ------------------------------------------------------------------ rows */
 
 static int lite_next(struct db_rows *base)
@@ -471,7 +465,6 @@ static const struct db_ops lite_ops = {
 	.close = lite_close,
 	.run = lite_run,
 	.script = lite_script,
-	.set_durable = lite_set_durable,
 	.stmt_free = lite_stmt_free,
 	.begin = "BEGIN IMMEDIATE",
 	.begin_read = "BEGIN",

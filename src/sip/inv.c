@@ -580,16 +580,6 @@ const char *inv_callid(const struct inv *inv)
 	return inv->callid;
 }
 
-const struct sip_msg *inv_msg(const struct inv *inv)
-{
-	return inv->msg;
-}
-
-const struct sa *inv_peer(const struct inv *inv)
-{
-	return &inv->peer;
-}
-
 bool inv_is_established(const struct inv *inv)
 {
 	return inv->state == INV_ST_ACCEPTED || inv->state == INV_ST_ESTABLISHED;

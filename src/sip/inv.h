@@ -122,8 +122,6 @@ void inv_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850);
 
 /* Facts, borrowed. */
 const char *inv_callid(const struct inv *inv);
-const struct sip_msg *inv_msg(const struct inv *inv); /* the INVITE of a UAS */
-const struct sa *inv_peer(const struct inv *inv);     /* where its messages come from or go to */
 bool inv_is_established(const struct inv *inv);
 bool inv_peer_allows(const struct inv *inv, const char *method);
 
