@@ -9,7 +9,7 @@
 
 #include "call/outcome.h"
 
-/* BASE-42: busy is 486; unavailable is not reachable at IP level or 480. D-069, D-070: a declined call
+/* Busy is 486; unavailable is not reachable at IP level or 480. D-069, D-070: a declined call
  * is busy and ends all the ringing. */
 static void what_a_phone_says_becomes_the_outcome_of_its_leg(void **state)
 {
