@@ -91,7 +91,7 @@ test('problems find their field, also inside of lists and objects', () => {
   expect(homelessProblems(problems, (path) => pathExists(extension.fields, path))).toEqual(['nowhere: Lost']);
 });
 
-test('[BASE-42] groups that differ by one word are one grid: origins × causes', () => {
+test('groups that differ by one word are one grid: origins × causes', () => {
   const grid = sectionsOf(extension).find((section) => section.kind === 'grid');
   if (grid?.kind !== 'grid') throw new Error('no grid');
   expect(grid.columns.map((c) => c.key)).toEqual(['overflow_internal', 'overflow_external', 'overflow_transfer']);

@@ -30,7 +30,7 @@ test('[BASE-32] the Italian form calls it "Sovrascrivi il valore del template"',
   ).not.toBeChecked();
 });
 
-test('[BASE-42] overflow is a grid of origins and causes', async () => {
+test('overflow is a grid of origins and causes', async () => {
   await openPage('/config/extension/12');
   const grid = await screen.findByRole('table', { name: /What happens to a call/ });
   for (const origin of ['Internal calls', 'External calls', 'Transferred calls'])
