@@ -296,7 +296,6 @@ int call_bridge(struct call *call)
 		case CALL_EV_PROGRESS:
 		case CALL_EV_ANSWERED:
 		case CALL_EV_REANSWER:
-		case CALL_EV_RTP_SILENT: /* session timers find out who is gone */
 			break;
 		}
 

@@ -259,10 +259,14 @@ static void end_legs(struct call *call)
 	const struct outcome_rule *rule = outcome_rule(call->result.outcome);
 	uint16_t scode = call->result.scode ? call->result.scode : rule->scode;
 	uint8_t q850 = call->result.q850 ? call->result.q850 : rule->q850;
-	const char *reason = scode == rule->scode ? rule->reason : NULL;
+	const char *reason;
 
-	if (scode < 300)
-		scode = call->is_ended_by_admin ? 480 : 487;
+	/* A dialog that stands gets its BYE; the status is for one that still waits for an answer. */
+	if (call->is_ended_by_admin)
+		scode = 480;
+	else if (scode < 300)
+		scode = 487;
+	reason = scode == rule->scode ? rule->reason : NULL; /* NULL: the status's own */
 
 	while (call->legs.head)
 		leg_end(call->legs.head->data, scode, reason, q850);
@@ -341,14 +345,15 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 	(void)re_snprintf(call->source, sizeof(call->source), "%J", &msg->src);
 
 	err = leg_alloc(&leg, call, account, true);
-	if (err)
+	if (!err) {
+		leg->peer = msg->src;
+		leg->tp = msg->tp;
+		err = edge_local_addr(engine->o.edge, &leg->local, msg->tp, &msg->src);
+	}
+	if (err) {
+		(void)sip_reply(edge_sip(engine->o.edge), msg, 500, "Server Internal Error");
 		goto out;
-
-	leg->peer = msg->src;
-	leg->tp = msg->tp;
-	err = edge_local_addr(engine->o.edge, &leg->local, msg->tp, &msg->src);
-	if (err)
-		goto out;
+	}
 
 	err = take_offer(call, leg, msg);
 	if (err) {

@@ -37,7 +37,6 @@ enum call_event_type {
 	CALL_EV_ACK,
 	CALL_EV_INFO,
 	CALL_EV_ENDED,      /* a leg other than the caller's ended */
-	CALL_EV_RTP_SILENT, /* nothing heard from a leg for long */
 	CALL_EV_MEDIA_LOST, /* the media process died */
 };
 

@@ -12,9 +12,6 @@
 #include "media/client.h"
 #include "snapshot/snapshot.h"
 
-/* A leg silent for this long is told to its call; the phone is asked, not hung up at once. */
-#define RTP_SILENT_MS 30000
-
 /* Encoding names to what the media process can make itself (music on hold). */
 static const struct {
 	const char *name;
@@ -41,13 +38,11 @@ static void on_media_event(const struct media_event *event, void *arg)
 		leg->media_failed = true;
 		call_wake(leg->call);
 		break;
-	case MEDIA_EV_RTP_TIMEOUT:
-		call_post(leg->call, CALL_EV_RTP_SILENT, leg, 0, 0, 0, NULL, NULL, NULL);
-		break;
 	case MEDIA_EV_LOST:
 		leg->media_failed = true;
 		call_post(leg->call, CALL_EV_MEDIA_LOST, leg, 0, 0, 0, NULL, NULL, NULL);
 		break;
+	case MEDIA_EV_RTP_TIMEOUT: /* not asked for: session timers find out who is gone */
 	case MEDIA_EV_LATCHED:
 	case MEDIA_EV_DTMF:
 	case MEDIA_EV_STATS:
@@ -82,7 +77,6 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc)
 					 .video = line->kind == SDESC_VIDEO,
 					 .ipv6 = sa_af(&leg->local) == AF_INET6,
 					 .near = near && near != leg ? near->streams[i] : NULL,
-					 .rtp_timeout_ms = RTP_SILENT_MS,
 				 },
 				 on_media_event, leg);
 		if (err)

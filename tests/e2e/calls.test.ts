@@ -270,6 +270,18 @@ describe('administration while phones talk', () => {
     await bob.waitEvent('CALL_CLOSED');
   });
 
+  test('a call that still rings is hung up over REST: the caller gets 480, the callee stops ringing', async ({ pbx, phones }) => {
+    const alice = await phones.start('101');
+    const bob = await phones.start('102');
+    await alice.dial('102');
+    await bob.waitEvent('CALL_INCOMING');
+    const items = await pbx.ctlJson<Row[]>('calls');
+    await pbx.rest.ok('DELETE', `/api/pbx/v2/phoneService/call/${String(items[0]?.['linkedid'])}`);
+    const closed = await alice.waitEvent('CALL_CLOSED');
+    expect(closed.param).toContain('480');
+    await bob.waitEvent('CALL_CLOSED');
+  });
+
   test('an apply during a call disturbs nothing', async ({ pbx, phones }) => {
     const alice = await phones.start('101');
     const bob = await phones.start('102', { autoAnswer: true });
