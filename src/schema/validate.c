@@ -714,6 +714,8 @@ static int validate_object(json_t **out, struct sch_ctx *ctx, const struct sch_f
 			clean = sch_default(inner);
 		else
 			e = sch_validate(&clean, ctx, inner, sch_path(ctx, path, inner->name), value);
+		if (!e && json_is_null(clean)) /* an empty text is no value either */
+			clean = sch_default(inner);
 		if (!e && (inner->flags & SCH_REQUIRED) && (!clean || json_is_null(clean))) {
 			sch_problem_add(ctx, sch_path(ctx, path, inner->name), "required",
 					SCH_TR(ctx, "Manca un valore: indicarlo.",
