@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "base/re.h"
 
-#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +190,7 @@ static void *flood_main(void *arg)
 static void a_stuck_reader_blocks_nobody_and_the_loss_is_reported(void **state)
 {
 	pthread_t threads[4];
-	int pipes[2], flags;
+	int pipes[2];
 	uint64_t start_ms;
 	char buf[4096];
 	size_t len = 0;
@@ -211,8 +211,6 @@ static void a_stuck_reader_blocks_nobody_and_the_loss_is_reported(void **state)
 	assert_true(clk_mono_ms() - start_ms < 30000);
 
 	/* now it reads again, until the writer has told what was lost */
-	flags = fcntl(pipes[0], F_GETFL);
-	(void)fcntl(pipes[0], F_SETFL, flags);
 	while (!strstr(text, "event=log.dropped") && (n = read(pipes[0], buf, sizeof(buf))) > 0) {
 		if (len + (size_t)n >= sizeof(text))
 			len = 0;
@@ -223,8 +221,10 @@ static void a_stuck_reader_blocks_nobody_and_the_loss_is_reported(void **state)
 	assert_non_null(strstr(text, "event=log.dropped"));
 	(void)dup2(saved_stderr, STDERR_FILENO);
 	(void)close(saved_stderr);
-	log_stop();
+	/* the writer may stand in the pipe with more lines: without a reader it gets an error */
+	(void)signal(SIGPIPE, SIG_IGN);
 	(void)close(pipes[0]);
+	log_stop();
 }
 
 int main(void)
