@@ -184,8 +184,10 @@ static int calls_set_up(struct bench *bench, unsigned legs)
 		media_set_remote(bench->streams[k],
 				 &(struct media_remote){ .rtp = &remote, .symmetric = true,
 							 .may_send = true, .may_recv = true,
-							 .codec = MEDIA_PCMA, .pt = 8,
-							 .clock_hz = 8000, .dtmf_pt = 101 });
+							 .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = 101, .dtmf_pt_in = 101 });
 		if (k % 2)
 			media_bridge(bench->streams[k - 1], bench->streams[k]);
 	}
@@ -322,8 +324,10 @@ static int bench_open(struct bench *bench, unsigned per_s, bool comma)
 					return -ENOTCONN;
 				sa_set_str(&remote, "127.0.0.1", 9); /* nobody sends */
 				media_set_remote(s[i], &(struct media_remote){ .rtp = &remote,
-					.may_send = true, .may_recv = true, .codec = MEDIA_PCMA,
-					.pt = 8, .clock_hz = 8000, .dtmf_pt = 101 });
+					.may_send = true, .may_recv = true, .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = 101, .dtmf_pt_in = 101 });
 			}
 			media_bridge(s[0], s[1]);
 		}

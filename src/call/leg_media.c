@@ -19,6 +19,7 @@ static const struct {
 } own_codecs[] = {
 	{ "PCMA", MEDIA_PCMA }, { "PCMU", MEDIA_PCMU }, { "G722", MEDIA_G722 },
 	{ "GSM", MEDIA_GSM },   { "opus", MEDIA_OPUS }, { "L16", MEDIA_L16 },
+	{ "G726-32", MEDIA_G726_32 }, { "G729", MEDIA_G729 },
 };
 
 static void on_media_event(const struct media_event *event, void *arg)
@@ -46,6 +47,10 @@ static void on_media_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_LATCHED:
 	case MEDIA_EV_DTMF:
 	case MEDIA_EV_STATS:
+	case MEDIA_EV_SECURED:
+	case MEDIA_EV_PLAYED:
+	case MEDIA_EV_RECORDED:
+	case MEDIA_EV_TALKING:
 		break;
 	}
 }
@@ -145,7 +150,7 @@ const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
 
 static enum media_codec own_codec(const struct sdesc_format *format)
 {
-	for (size_t i = 0; format && i < sizeof(own_codecs) / sizeof(own_codecs[0]); i++) {
+	for (size_t i = 0; i < sizeof(own_codecs) / sizeof(own_codecs[0]); i++) {
 		if (!str_casecmp(format->name, own_codecs[i].name))
 			return own_codecs[i].codec;
 	}
@@ -153,11 +158,30 @@ static enum media_codec own_codec(const struct sdesc_format *format)
 	return MEDIA_CODEC_OTHER;
 }
 
+/* The real codecs of a line, in its order. Returns how many. */
+static size_t line_formats(struct media_format *ret, const struct sdesc_media *line)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < line->n_formats && n < MEDIA_MAX_FORMATS; i++) {
+		const struct sdesc_format *format = &line->formats[i];
+
+		if (!sdesc_is_codec(format))
+			continue;
+		ret[n++] = (struct media_format){ .codec = own_codec(format),
+						  .pt_out = (uint8_t)format->pt,
+						  .pt_in = (uint8_t)format->pt,
+						  .clock_hz = format->clock_hz };
+	}
+
+	return n;
+}
+
 void leg_media_remote(struct leg *leg, struct sdesc *desc)
 {
 	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
 		const struct sdesc_media *line = &desc->media[i];
-		const struct sdesc_format *codec = sdesc_codec(line);
+		struct media_format formats[MEDIA_MAX_FORMATS];
 
 		if (!leg->streams[i])
 			continue;
@@ -175,11 +199,12 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc)
 					 .symmetric = leg->account && leg->account->nat,
 					 .may_send = line->dir & SDESC_RECVONLY,
 					 .may_recv = line->dir & SDESC_SENDONLY,
-					 .codec = own_codec(codec),
-					 .pt = codec && codec->pt >= 0 ? (uint8_t)codec->pt : 0,
-					 .clock_hz = codec ? codec->clock_hz : 8000,
+					 .formats = formats,
+					 .n_formats = line_formats(formats, line),
 					 .ptime_ms = line->ptime_ms,
+					 .dtmf_tx = MEDIA_DTMF_EVENT,
 					 .dtmf_pt = (int16_t)sdesc_dtmf_pt(line),
+					 .dtmf_pt_in = (int16_t)sdesc_dtmf_pt(line),
 				 });
 	}
 

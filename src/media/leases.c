@@ -290,7 +290,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 	stream->tos = msg->tos ? msg->tos : stream->video ? TOS_VIDEO : TOS_AUDIO;
 	stream->timeout_ms = msg->timeout_ms;
 	stream->clock_hz = 8000;
-	stream->dtmf_pt = -1;
+	stream->dtmf_pt = stream->dtmf_pt_in = -1;
 	stream->claimed = true;
 	table_in(control, conn->lease, stream);
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_OPEN, .stream = stream }, false);
@@ -391,6 +391,23 @@ static void on_dtmf(struct conn *conn, struct stream *stream, const struct mp_hd
 		   true);
 }
 
+/* What only the stream's thread has to know goes there as it is. */
+static void on_message(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
+{
+	struct mp_hdr *msg;
+
+	if (!relay_verbs[hdr->type])
+		return;
+	msg = malloc(hdr->size);
+	if (!msg) {
+		say_failed(conn, hdr->stream, -ENOMEM);
+		return;
+	}
+	memcpy(msg, hdr, hdr->size);
+	relay_post(stream->relay,
+		   &(struct relay_cmd){ .type = RCMD_MESSAGE, .stream = stream, .msg = msg }, true);
+}
+
 static void on_stats(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
 {
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_STATS, .stream = stream }, true);
@@ -432,6 +449,10 @@ static const struct verb {
 	[MP_STATS_QUERY] = { on_stats, .tells_missing = true },
 	[MP_ADOPT] = { on_adopt, .tells_missing = true },
 	[MP_ABANDON] = { on_abandon },
+	[MP_SECURE] = { on_message },
+	[MP_ICE] = { on_message },
+	[MP_CANDIDATE] = { on_message },
+	[MP_LISTEN] = { on_message },
 };
 
 void lease_command(struct conn *conn, const struct mp_hdr *hdr)
@@ -512,10 +533,19 @@ static void ev_stats(struct control *control, struct conn *conn, const struct re
 	say_stats(conn, ev->id, &ev->u.stats, 0);
 }
 
+static void ev_message(struct control *control, struct conn *conn, const struct relay_ev *ev)
+{
+	void *msg = conn_message(conn, ev->msg->type, ev->id);
+
+	if (msg)
+		memcpy(msg, ev->msg, ev->msg->size);
+}
+
 static void (*const event_table[])(struct control *control, struct conn *conn,
 				   const struct relay_ev *ev) = {
 	[REV_CLOSED] = ev_closed,   [REV_LATCHED] = ev_latched, [REV_TIMEOUT] = ev_timeout,
 	[REV_DIGIT] = ev_digit,	    [REV_STATS] = ev_stats,
+	[REV_MESSAGE] = ev_message,
 };
 
 void lease_event(struct control *control, const struct relay_ev *ev)
@@ -529,4 +559,5 @@ void lease_event(struct control *control, const struct relay_ev *ev)
 	lease = lease_find(control, ev->lease);
 	if (lease && lease->conn && stream_find(control, ev->id))
 		event_table[ev->type](control, lease->conn, ev);
+	free(ev->msg);
 }

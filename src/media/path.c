@@ -221,11 +221,15 @@ void path_set_remote(struct relay *relay, struct stream *stream, const struct mp
 	       ((remote->flags ^ stream->flags) & MP_REMOTE_SYMMETRIC);
 
 	stream->flags = remote->flags;
-	stream->codec = remote->codec;
-	stream->pt = remote->pt;
+	memcpy(stream->formats, remote->formats, sizeof(stream->formats));
+	stream->n_formats = remote->n_formats;
+	stream->codec = remote->n_formats ? remote->formats[0].codec : MEDIA_CODEC_OTHER;
+	stream->pt = remote->formats[0].pt_out;
 	stream->ptime_ms = remote->ptime_ms;
-	stream->clock_hz = remote->clock_hz ? remote->clock_hz : 8000;
+	stream->clock_hz = remote->formats[0].clock_hz ? remote->formats[0].clock_hz : 8000;
+	stream->dtmf_tx = remote->dtmf_tx;
 	stream->dtmf_pt = remote->dtmf_pt;
+	stream->dtmf_pt_in = remote->dtmf_pt_in;
 	stream->heard_at_us = relay->now_us; /* the silence that counts begins now */
 	stream->timed_out = false;
 
@@ -364,12 +368,16 @@ static void drop(struct relay *relay, struct stream *stream)
 /* Sides may number the same format differently (RFC 3264 section 5.1). Returns the receiver's. */
 static uint8_t map_pt(const struct stream *from, const struct stream *to, uint8_t pt)
 {
-	if (pt == to->pt)
-		return pt;
-	if (from->dtmf_pt >= 0 && to->dtmf_pt >= 0 && pt == from->dtmf_pt)
+	const struct mp_format *in = NULL;
+
+	if (from->dtmf_pt_in >= 0 && to->dtmf_pt >= 0 && pt == from->dtmf_pt_in)
 		return (uint8_t)to->dtmf_pt;
-	if (from->codec != MEDIA_CODEC_OTHER && from->codec == to->codec && pt == from->pt)
-		return to->pt;
+	for (unsigned i = 0; i < from->n_formats && !in; i++)
+		if (from->formats[i].pt_in == pt)
+			in = &from->formats[i];
+	for (unsigned i = 0; in && in->codec != MEDIA_CODEC_OTHER && i < to->n_formats; i++)
+		if (to->formats[i].codec == in->codec && to->formats[i].clock_hz == in->clock_hz)
+			return to->formats[i].pt_out;
 	return pt;
 }
 
@@ -396,7 +404,7 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 		drop(relay, stream);
 		return false;
 	}
-	if (hdr.pt == stream->dtmf_pt || (peer && hdr.pt == peer->dtmf_pt))
+	if (hdr.pt == stream->dtmf_pt_in)
 		see_digit(relay, stream, &hdr, data);
 
 	if (!peer || stream->music || peer->music || peer->tone.active || !may_send(peer))

@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "media/wire.h"
 
 #define TICK_CATCH_UP 5 /* ticks made good when the thread was kept from running */
 
@@ -115,6 +116,25 @@ void relay_event(struct relay *relay, const struct relay_ev *ev, bool urgent)
 	/* Out of memory loses a report, never a packet; a closed stream then stays allocated. */
 	(void)ev_push(&relay->evs_work, ev, 1);
 	relay->wake_control |= urgent;
+}
+
+void *relay_tell(struct relay *relay, const struct stream *stream, uint16_t type, bool urgent)
+{
+	struct relay_ev ev = { .type = REV_MESSAGE, .id = stream->id, .lease = stream->lease };
+	uint16_t size = wire_size(type);
+
+	ev.msg = calloc(1, size);
+	if (!ev.msg)
+		return NULL;
+	if (ev_push(&relay->evs_work, &ev, 1)) {
+		free(ev.msg);
+		return NULL;
+	}
+	ev.msg->type = type;
+	ev.msg->size = size;
+	ev.msg->stream = stream->id;
+	relay->wake_control |= urgent;
+	return ev.msg;
 }
 
 static void give_events(struct relay *relay)
@@ -303,6 +323,12 @@ static void on_dtmf(struct relay *relay, const struct relay_cmd *cmd)
 	generate_digit(relay, cmd->stream, cmd->u.digit.event, cmd->u.digit.duration_ms);
 }
 
+static void on_message(struct relay *relay, const struct relay_cmd *cmd)
+{
+	relay_verbs[cmd->msg->type](relay, cmd->stream, cmd->msg);
+	free(cmd->msg);
+}
+
 static void on_stats(struct relay *relay, const struct relay_cmd *cmd)
 {
 	struct relay_ev ev = { .type = REV_STATS, .id = cmd->stream->id, .lease = cmd->stream->lease };
@@ -356,7 +382,7 @@ static void (*const cmd_table[])(struct relay *relay, const struct relay_cmd *cm
 	[RCMD_STATS] = on_stats,	 [RCMD_DETACH] = on_detach,
 	[RCMD_ATTACH] = on_attach,	 [RCMD_SLOT_ADD] = on_slot_add,
 	[RCMD_SLOT_REMOVE] = on_slot_remove, [RCMD_SYNC] = on_sync,
-	[RCMD_STOP] = on_stop,
+	[RCMD_STOP] = on_stop,		 [RCMD_MESSAGE] = on_message,
 };
 
 static void run_commands(struct relay *relay)

@@ -41,6 +41,7 @@ enum relay_cmd_type {
 	RCMD_MUSIC_STOP,
 	RCMD_DTMF,
 	RCMD_STATS,
+	RCMD_MESSAGE,     /* msg goes to its row of relay_verbs */
 	RCMD_DETACH,      /* stream and slot leave this thread; posts done */
 	RCMD_ATTACH,      /* ... and join this one */
 	RCMD_SLOT_ADD,    /* an idle slot */
@@ -53,6 +54,7 @@ struct relay_cmd {
 	enum relay_cmd_type type;
 	struct stream *stream, *other;
 	struct slot *slot;
+	struct mp_hdr *msg; /* RCMD_MESSAGE: allocated, freed by the relay */
 	sem_t *done;
 	union {
 		struct mp_remote remote;
@@ -61,12 +63,13 @@ struct relay_cmd {
 	} u;
 };
 
-enum relay_ev_type { REV_CLOSED, REV_LATCHED, REV_TIMEOUT, REV_DIGIT, REV_STATS };
+enum relay_ev_type { REV_CLOSED, REV_LATCHED, REV_TIMEOUT, REV_DIGIT, REV_STATS, REV_MESSAGE };
 
 struct relay_ev {
 	enum relay_ev_type type;
 	uint64_t id, lease;
 	struct stream *stream; /* REV_CLOSED: free it */
+	struct mp_hdr *msg;    /* REV_MESSAGE: allocated, goes to the switch as it is */
 	union {
 		struct mp_addr addr;
 		struct media_stats stats;
@@ -152,6 +155,16 @@ size_t relay_take_events(struct relay *relay, struct relay_ev **ret);
 
 /* An event for the control thread; urgent ones wake it, others wait for its next turn. */
 void relay_event(struct relay *relay, const struct relay_ev *ev, bool urgent);
+/*
+ * A zeroed message of the stream to the switch, to be filled in at once; it leaves with this turn.
+ * urgent as in relay_event(). NULL: out of memory, nothing will be said.
+ */
+void *relay_tell(struct relay *relay, const struct stream *stream, uint16_t type, bool urgent);
+
+/* What a message of the switch does, by type; rows live with their subject. */
+typedef void(relay_verb_h)(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
+extern relay_verb_h *const relay_verbs[MP_TYPES];
+
 void relay_gen_add(struct relay *relay, struct stream *stream);
 void relay_gen_remove(struct relay *relay, struct stream *stream);
 

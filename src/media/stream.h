@@ -117,9 +117,12 @@ struct stream {
 	union net_addr rtcp_dst;
 	union net_addr local;         /* our address as the other side sees it, once known */
 	uint8_t flags;                /* MP_REMOTE_* */
-	uint8_t codec, pt, ptime_ms;
-	uint32_t clock_hz;
-	int16_t dtmf_pt;
+	struct mp_format formats[MP_MAX_FORMATS];
+	uint8_t n_formats;
+	uint8_t codec, pt, ptime_ms; /* of formats[0]: what we send ourselves */
+	uint32_t clock_hz;           /* of formats[0] */
+	uint8_t dtmf_tx;             /* enum media_dtmf */
+	int16_t dtmf_pt, dtmf_pt_in;
 	uint8_t rank;         /* of the latched source; 0 none */
 	bool locked;          /* the source can no more be replaced */
 	bool rtcp_latched;

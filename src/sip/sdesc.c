@@ -1044,11 +1044,15 @@ struct sdesc_media *sdesc_audio(struct sdesc *desc)
 	return NULL;
 }
 
+bool sdesc_is_codec(const struct sdesc_format *format)
+{
+	return format->pt >= 0 && format->name[0] && !is_companion(format);
+}
+
 const struct sdesc_format *sdesc_codec(const struct sdesc_media *media)
 {
 	for (size_t i = 0; i < media->n_formats; i++) {
-		if (media->formats[i].pt >= 0 && media->formats[i].name[0] &&
-		    !is_companion(&media->formats[i]))
+		if (sdesc_is_codec(&media->formats[i]))
 			return &media->formats[i];
 	}
 	return NULL;

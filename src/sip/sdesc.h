@@ -94,7 +94,9 @@ void sdesc_plain(struct sdesc *desc);
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
 /* First audio line that is not refused; NULL none. */
 struct sdesc_media *sdesc_audio(struct sdesc *desc);
-/* First format that is a real codec (not telephone-event, CN); NULL none. */
+/* A real codec: not telephone-event, comfort noise or redundancy. */
+bool sdesc_is_codec(const struct sdesc_format *format);
+/* First format that is one; NULL none. */
 const struct sdesc_format *sdesc_codec(const struct sdesc_media *media);
 int sdesc_dtmf_pt(const struct sdesc_media *media); /* telephone-event's payload type, -1 none */
 

@@ -230,6 +230,11 @@ void leg_event(const struct media_event *event, void *arg)
 		leg->has_stats = true;
 		leg->stats = event->stats;
 		break;
+	case MEDIA_EV_SECURED:
+	case MEDIA_EV_PLAYED:
+	case MEDIA_EV_RECORDED:
+	case MEDIA_EV_TALKING:
+		break;
 	case MEDIA_EV_LOST:
 		leg->lost = true;
 		break;
@@ -256,10 +261,10 @@ void leg_remote(struct leg *leg, const struct phone *phone, const struct media_r
 {
 	struct media_remote remote = { .may_send = true,
 				       .may_recv = true,
-				       .codec = MEDIA_PCMA,
-				       .pt = 8,
-				       .clock_hz = 8000,
-				       .dtmf_pt = 101 };
+				       .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = 101, .dtmf_pt_in = 101 };
 	struct sa rtp;
 
 	if (more)

@@ -193,7 +193,8 @@ static int check_one(void *msg, size_t len, enum wire_dir dir)
 static void messages_with_a_wrong_field_are_refused(void **state)
 {
 	_Alignas(8) struct mp_remote remote = { .hdr = { .type = MP_REMOTE, .size = sizeof(remote),
-							 .stream = 1 }, .dtmf_pt = -1 };
+							 .stream = 1 }, .n_formats = 1, .dtmf_pt = -1,
+					 .dtmf_pt_in = -1 };
 	struct mp_remote bad;
 
 	assert_int_equal(check_one(&remote, sizeof(remote), WIRE_TO_MEDIA), 1);
@@ -214,12 +215,15 @@ static void messages_with_a_wrong_field_are_refused(void **state)
 	REFUSED(hdr.stream, 0);
 	REFUSED(rtp.family, 5);
 	REFUSED(rtcp.family, 255);
-	REFUSED(flags, 0x10);
-	REFUSED(codec, 100);
-	REFUSED(pt, 128);
+	REFUSED(flags, 0x20);
+	REFUSED(n_formats, 9);
+	REFUSED(formats[0].codec, 100);
+	REFUSED(formats[0].pt_out, 128);
+	REFUSED(formats[0].pt_in, 128);
+	REFUSED(dtmf_tx, 9);
 	REFUSED(dtmf_pt, 128);
 	REFUSED(dtmf_pt, -2);
-	REFUSED(clock_hz, 1000000);
+	REFUSED(formats[0].clock_hz, 1000000);
 #undef REFUSED
 }
 

@@ -93,8 +93,10 @@ static void hold_and_music_are_continuous(void **state)
 
 static void a_codec_without_music_is_silent(void **state)
 {
-	struct media_remote g729 = { .may_send = true, .may_recv = true, .codec = MEDIA_CODEC_OTHER,
-				     .pt = 18, .clock_hz = 8000, .dtmf_pt = -1 };
+	struct media_remote g729 = { .may_send = true, .may_recv = true, .formats = &(const struct media_format){ .codec = MEDIA_CODEC_OTHER, .pt_out = 18,
+					.pt_in = 18, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = -1, .dtmf_pt_in = -1 };
 	struct phone phone;
 	struct hdr_rtp hdr;
 	struct leg leg;

@@ -15,10 +15,10 @@ static void pair_open(struct fix *fix, struct pair *pair, bool symmetric)
 	struct media_remote remote = { .may_send = true,
 				       .may_recv = true,
 				       .symmetric = symmetric,
-				       .codec = MEDIA_PCMA,
-				       .pt = 8,
-				       .clock_hz = 8000,
-				       .dtmf_pt = 101 };
+				       .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = 101, .dtmf_pt_in = 101 };
 
 	phone_open(&pair->pa, "127.0.0.1");
 	phone_open(&pair->pb, "127.0.0.1");
@@ -89,7 +89,10 @@ static void rtcp_passes_beside(void **state)
 static void rtcp_mux_uses_one_port(void **state)
 {
 	struct media_remote mux = { .may_send = true, .may_recv = true, .rtcp_mux = true,
-				    .codec = MEDIA_PCMA, .pt = 8, .clock_hz = 8000, .dtmf_pt = -1 };
+				    .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = -1, .dtmf_pt_in = -1 };
 	uint8_t sr[28] = { 0x80, 200, 0, 6, 9, 9, 9, 9 }, got[64];
 	struct fix *fix = *state;
 	struct pair pair = { 0 };
@@ -245,8 +248,10 @@ static void a_new_address_latches_anew(void **state)
 
 static void direction_is_honoured(void **state)
 {
-	struct media_remote remote = { .may_send = false, .may_recv = true, .codec = MEDIA_PCMA,
-				       .pt = 8, .clock_hz = 8000, .dtmf_pt = -1 };
+	struct media_remote remote = { .may_send = false, .may_recv = true, .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
+					.pt_in = 8, .clock_hz = 8000 },
+				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
+				    .dtmf_pt = -1, .dtmf_pt_in = -1 };
 	struct pair pair;
 	struct hdr_rtp hdr;
 	uint8_t mark;

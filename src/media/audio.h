@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_MEDIA_AUDIO_H
+#define AOIDE_MEDIA_AUDIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "media/client.h"
+
+/*
+ * The slow path of a stream: its sound as samples, 20 ms at a time. Only streams that something wants
+ * to hear or speak to have it; everybody else's packets pass untouched. Relay thread only.
+ *
+ * A tick (RELAY_TICK_MS) runs in this order, for all streams of the thread at each step:
+ *   1. audio_tick_hear():   jitter buffer, decoder, concealment -> audio_heard()
+ *   2. those who listen:    digits in the sound, talker detection
+ *   3. rooms mix, transcoded bridges copy, players and generators  -> audio_speak()
+ *   4. audio_tick_speak():  what was spoken is encoded, packed by ptime and sent
+ *   5. recorders take audio_heard() and audio_said()
+ */
+#define AUDIO_FRAME_MS  20
+#define AUDIO_MAX_HZ    48000
+#define AUDIO_MAX_FRAME (AUDIO_MAX_HZ / 1000 * AUDIO_FRAME_MS)
+
+struct relay;
+struct stream;
+
+struct audio_frame {
+	uint32_t hz;      /* 8000, 16000 or 48000; hz / 50 samples */
+	bool silent;      /* nothing was said: all samples are 0 */
+	bool concealed;   /* invented, as packets were lost */
+	int16_t v[AUDIO_MAX_FRAME];
+};
+
+/* Reasons to decode what arrives; each is switched on and off by its owner. */
+enum audio_want {
+	AUDIO_WANT_BRIDGE  = 1 << 0, /* the peer does not understand the format (audio.c itself) */
+	AUDIO_WANT_RECORD  = 1 << 1, /* record.c */
+	AUDIO_WANT_ROOM    = 1 << 2, /* room.c */
+	AUDIO_WANT_DIGITS  = 1 << 3, /* listen.c */
+	AUDIO_WANT_MIX     = 1 << 4, /* play.c speaks over the bridge */
+};
+/* -ENOMEM, -ENOTSUP (a format that we cannot decode, such as video). */
+int audio_want(struct relay *relay, struct stream *stream, enum audio_want reason, bool on);
+
+/* What the stream's phone said in this tick; NULL: not wanted. Valid until the next tick. */
+const struct audio_frame *audio_heard(const struct stream *stream);
+
+/*
+ * What the stream's phone shall hear in this tick. May be called several times: frames are added,
+ * with saturation. Any rate: it is changed to the encoder's. The first call of a talkspurt makes the
+ * encoder; who has spoken and falls silent sends nothing (the receiver's comfort noise).
+ */
+void audio_speak(struct relay *relay, struct stream *stream, const struct audio_frame *frame);
+
+/* What the phone was sent in this tick, whoever made it (relayed peer, room, player, music); NULL:
+ * nothing or not wanted (AUDIO_WANT_RECORD makes it available). */
+const struct audio_frame *audio_said(const struct stream *stream);
+
+/* Rate at which the stream's codec carries sound: 8000, 16000 or 48000. */
+uint32_t audio_hz(const struct stream *stream);
+
+/* Changes the rate of a frame; one per direction and pair of rates, as it has memory. */
+struct audio_rate;
+int audio_rate_alloc(struct audio_rate **ret, uint32_t from_hz, uint32_t to_hz);
+void audio_rate_free(struct audio_rate *rate);
+/* ret may not be frame. */
+void audio_rate_change(struct audio_rate *rate, struct audio_frame *ret, const struct audio_frame *frame);
+
+#endif
