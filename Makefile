@@ -65,6 +65,8 @@ install: release web
 	if [ -d $(WEB_DIST) ]; then cp -r $(WEB_DIST)/. "$(DESTDIR)$(PREFIX)/share/aoide/www/"; fi
 	rm -f "$(DESTDIR)$(PREFIX)/share/aoide/www/.stamp"
 	install -m 644 share/moh/*.wav "$(DESTDIR)$(PREFIX)/share/aoide/moh/"
+	install -d "$(DESTDIR)$(PREFIX)/share/aoide/prompts"
+	cp -r share/prompts/prompts.csv share/prompts/it share/prompts/us "$(DESTDIR)$(PREFIX)/share/aoide/prompts/"
 	install -D -m 644 deploy/aoide.conf "$(DESTDIR)/etc/aoide/aoide.conf.example"
 	[ -e "$(DESTDIR)/etc/aoide/aoide.conf" ] || install -m 644 deploy/aoide.conf "$(DESTDIR)/etc/aoide/aoide.conf"
 	install -d "$(DESTDIR)/lib/systemd/system"

@@ -59,6 +59,10 @@ static int confine_media(const struct config *config)
 		err = allow(rules, "/dev", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
 	if (!err)
 		err = allow(rules, config_path(path, sizeof(path), config, "run"), READ | WRITE);
+	if (!err)
+		err = allow(rules, config_path(path, sizeof(path), config, CONFIG_AUDIO_DIR), READ);
+	if (!err && config->share_dir)
+		err = allow(rules, config->share_dir, READ);
 	if (!err && config->moh_file) {
 		(void)snprintf(path, sizeof(path), "%s", config->moh_file);
 		slash = strrchr(path, '/');

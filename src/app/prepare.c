@@ -57,7 +57,8 @@ static int take_lock(const struct config *config, int *ret_fd)
 
 int prepare_folders(struct config *config, int *ret_lock_fd)
 {
-	static const char *const folders[] = { "run", "tls", CONFIG_JOURNAL_DIR, "tmp" };
+	static const char *const folders[] = { "run", "tls", CONFIG_JOURNAL_DIR, "tmp",
+						CONFIG_AUDIO_DIR };
 	char path[PATH_MAX];
 	char *absolute;
 	int err;

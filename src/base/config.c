@@ -62,6 +62,7 @@ static const struct config_key {
 	  "requests per second that one user may send; 0 is no limit (default 50)" },
 	{ "www", KEY_TEXT, AT(www_dir), 0, 0, "DIR", "folder of the web pages" },
 	{ "moh-file", KEY_TEXT, AT(moh_file), 0, 0, "FILE", "music on hold (WAV)" },
+	{ "share", KEY_TEXT, AT(share_dir), 0, 0, "DIR", "folder of spoken prompts and music" },
 	{ "log-level", KEY_TEXT, AT(log_level), 0, 0, "LEVELS",
 	  "error, warn, info, debug; per module: \"info,sip=debug\" (default info)" },
 	{ "demo", KEY_BOOL, AT(demo), 0, 0, NULL,
@@ -609,6 +610,7 @@ int config_finish(struct config *config)
 	static const char *const www[] = { "../../web/apps/admin/dist", "../share/aoide/www" };
 	static const char *const moh[] = { "../../share/moh/default.wav",
 					   "../share/aoide/moh/default.wav" };
+	static const char *const share[] = { "../../share", "../share/aoide" };
 	char *absolute;
 	int err;
 
@@ -616,11 +618,14 @@ int config_finish(struct config *config)
 	if (err)
 		return err;
 
-	/* Both may be missing: the web process then says so, and hold is silent. */
+	/* All may be missing: the web process then says so, hold and prompts are silent. */
 	err = find_place(&config->www_dir, www, sizeof(www) / sizeof(www[0]));
 	if (err && err != -ENOENT)
 		return err;
 	err = find_place(&config->moh_file, moh, sizeof(moh) / sizeof(moh[0]));
+	if (err && err != -ENOENT)
+		return err;
+	err = find_place(&config->share_dir, share, sizeof(share) / sizeof(share[0]));
 	if (err && err != -ENOENT)
 		return err;
 

@@ -30,6 +30,7 @@ struct config {
 	unsigned web_rate;      /* requests per second and user (D-245); 0 no limit; default 50 */
 	char *www_dir;          /* GUI files; default: beside the binary or the installed place */
 	char *moh_file;         /* music on hold WAV; default: the shipped one */
+	char *share_dir;        /* what we ship to play: prompts/ and moh/; default: as www_dir */
 	char *log_level;        /* "info" or "info,sip=debug" */
 	bool demo;              /* --demo */
 };
@@ -43,8 +44,8 @@ int config_read_stream(struct config *config, FILE *file, const char *path, char
 		       size_t err_size);
 
 /*
- * Fills in what was not given: advertise, www_dir, moh_file (the last two stay NULL when nothing is
- * found), and makes data_dir absolute if it exists. main() calls it before the processes' own main
+ * Fills in what was not given: advertise, www_dir, moh_file, share_dir (the last three stay NULL when
+ * nothing is found), and makes data_dir absolute if it exists. main() calls it before the processes' own main
  * functions, so these see a complete configuration.
  */
 int config_finish(struct config *config);
@@ -70,5 +71,6 @@ const char *config_db_url(char *buf, size_t size, const struct config *config);
 #define CONFIG_DB_FILE      "aoide.db"
 #define CONFIG_TLS_CERT     "tls/server.pem" /* certificate and key */
 #define CONFIG_JOURNAL_DIR  "journal"
+#define CONFIG_AUDIO_DIR    "audio" /* converted sound: audio/store.h */
 
 #endif
