@@ -296,6 +296,9 @@ int call_bridge(struct call *call)
 		case CALL_EV_PROGRESS:
 		case CALL_EV_ANSWERED:
 		case CALL_EV_REANSWER:
+		case CALL_EV_DIGIT:
+		case CALL_EV_PLAYED:
+		case CALL_EV_RECORDED:
 			break;
 		}
 

@@ -89,30 +89,49 @@ static size_t text_size(const struct pl *text)
 	return text && text->l ? text->l + 1 : 0;
 }
 
-void call_post(struct call *call, enum call_event_type type, struct leg *leg, uint16_t scode,
-	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
-	       const struct pl *body)
+/* Room for the event with its texts; NULL: the peer floods or memory is out, the call is ended. */
+static struct call_event *event_new(struct call *call, enum call_event_type type, struct leg *leg,
+				    size_t text_bytes)
 {
-	size_t size = sizeof(struct call_event) + text_size(sdp) + text_size(ctype) + text_size(body);
 	struct call_event *event;
-	char *at;
 
 	if (call->n_events >= CALL_MAX_EVENTS && type != CALL_EV_ENDED) {
 		log_warn("call.event_flood", "a peer sends faster than its call can follow; it is ended",
 			 kv_text("linkedid", call->linkedid));
 		fiber_cancel(call->fiber, -EHANGUP);
-		return;
+		return NULL;
 	}
 
-	event = mem_zalloc(size, event_destructor);
+	event = mem_zalloc(sizeof(*event) + text_bytes, event_destructor);
 	if (!event) {
 		fiber_cancel(call->fiber, -ENOMEM);
-		return;
+		return NULL;
 	}
 
-	at = (char *)(event + 1);
 	event->type = type;
 	event->leg = mem_ref(leg);
+	return event;
+}
+
+static void event_send(struct call *call, struct call_event *event)
+{
+	list_append(&call->events, &event->le, event);
+	call->n_events++;
+	fiber_wake(call->fiber);
+}
+
+void call_post(struct call *call, enum call_event_type type, struct leg *leg, uint16_t scode,
+	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
+	       const struct pl *body)
+{
+	struct call_event *event =
+		event_new(call, type, leg, text_size(sdp) + text_size(ctype) + text_size(body));
+	char *at;
+
+	if (!event)
+		return;
+
+	at = (char *)(event + 1);
 	event->scode = scode;
 	event->q850 = q850;
 	event->branch = branch;
@@ -124,10 +143,37 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 		event->ctype = copy_text(&at, ctype);
 	if (text_size(body))
 		event->body = copy_text(&at, body);
+	event_send(call, event);
+}
 
-	list_append(&call->events, &event->le, event);
-	call->n_events++;
-	fiber_wake(call->fiber);
+void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms)
+{
+	struct call_event *event = event_new(call, CALL_EV_DIGIT, leg, 0);
+
+	if (!event)
+		return;
+
+	event->digit = digit;
+	event->duration_ms = duration_ms;
+	event_send(call, event);
+}
+
+void call_post_media(struct call *call, struct leg *leg, const struct media_event *media)
+{
+	struct call_event *event =
+		event_new(call, media->type == MEDIA_EV_PLAYED ? CALL_EV_PLAYED : CALL_EV_RECORDED, leg,
+			  0);
+
+	if (!event)
+		return;
+
+	event->id = media->id;
+	event->reason = (uint8_t)media->reason;
+	event->digit = media->digit;
+	event->span_ms = media->span_ms;
+	event->bytes = media->bytes;
+	event->err = media->err;
+	event_send(call, event);
 }
 
 void call_note_dialog(struct call *call, const struct leg *leg)

@@ -38,6 +38,10 @@ enum call_event_type {
 	CALL_EV_INFO,
 	CALL_EV_ENDED,      /* a leg other than the caller's ended */
 	CALL_EV_MEDIA_LOST, /* the media process died */
+	CALL_EV_DIGIT,      /* a key of the leg's phone: digit, duration_ms; once, whatever the way it
+			       came (call/leg_dtmf.c) */
+	CALL_EV_PLAYED,     /* a sequence of the leg is over: id, reason, digit, span_ms, err */
+	CALL_EV_RECORDED,   /* a recording of the leg is over: the same, and bytes */
 };
 
 struct call_event {
@@ -50,6 +54,13 @@ struct call_event {
 	char *sdp;        /* inside the same block; NULL none */
 	size_t sdp_len;
 	char *ctype, *body;
+	char digit;       /* 0-9 * # A-D */
+	uint32_t duration_ms;
+	uint32_t id;      /* PLAYED, RECORDED: as given to media_play(), media_record() */
+	uint8_t reason;   /* enum media_end */
+	int err;
+	uint32_t span_ms;
+	uint64_t bytes;
 };
 
 /* One hop of the call's path (PLT-60). */
@@ -102,6 +113,11 @@ struct pl;
 void call_post(struct call *call, enum call_event_type type, struct leg *leg, uint16_t scode,
 	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
 	       const struct pl *body);
+/* A key of the leg's phone was pressed: CALL_EV_DIGIT. Whoever calls this sees to "once". */
+void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms);
+/* PLAYED and RECORDED of a stream of the leg. */
+struct media_event;
+void call_post_media(struct call *call, struct leg *leg, const struct media_event *event);
 /* The caller's leg has ended: hang-up is sticky from now on. */
 void call_caller_gone(struct call *call);
 void call_wake(struct call *call);

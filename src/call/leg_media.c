@@ -43,13 +43,17 @@ static void on_media_event(const struct media_event *event, void *arg)
 		leg->media_failed = true;
 		call_post(leg->call, CALL_EV_MEDIA_LOST, leg, 0, 0, 0, NULL, NULL, NULL);
 		break;
-	case MEDIA_EV_RTP_TIMEOUT: /* not asked for: session timers find out who is gone */
-	case MEDIA_EV_LATCHED:
 	case MEDIA_EV_DTMF:
-	case MEDIA_EV_STATS:
-	case MEDIA_EV_SECURED:
+		call_post_digit(leg->call, leg, event->digit, event->duration_ms);
+		break;
 	case MEDIA_EV_PLAYED:
 	case MEDIA_EV_RECORDED:
+		call_post_media(leg->call, leg, event);
+		break;
+	case MEDIA_EV_RTP_TIMEOUT: /* not asked for: session timers find out who is gone */
+	case MEDIA_EV_LATCHED:
+	case MEDIA_EV_STATS:
+	case MEDIA_EV_SECURED:
 	case MEDIA_EV_TALKING:
 		break;
 	}
