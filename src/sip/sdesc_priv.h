@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_SIP_SDESC_PRIV_H
+#define AOIDE_SIP_SDESC_PRIV_H
+
+#include "sip/sdesc.h"
+
+/* Shared by the sdesc*.c files only. */
+
+/* One allocation: this, the media lines, their formats and attributes, the text. */
+struct sdesc_block {
+	struct sdesc desc;
+	size_t bytes;
+};
+
+bool sdesc_is_rtp(const char *proto);
+/* A format that accompanies a codec and is none. */
+bool sdesc_is_companion(const struct sdesc_format *format);
+/* "sendrecv" and so on. */
+const char *sdesc_dir_name(enum sdesc_dir dir);
+/* False: the name is none of a direction. */
+bool sdesc_dir_find(enum sdesc_dir *ret, const char *name);
+
+#endif
