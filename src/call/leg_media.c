@@ -55,6 +55,7 @@ static void on_media_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_STATS:
 	case MEDIA_EV_SECURED:
 	case MEDIA_EV_TALKING:
+	case MEDIA_EV_FAX:
 		break;
 	}
 }

@@ -408,7 +408,9 @@ static void on_stats(struct media *media, const struct mp_hdr *hdr)
 						.codec = msg->codec,
 						.transcoded = msg->transcoded,
 						.concealed_ms = msg->concealed_ms,
-						.delay_ms = msg->delay_ms } };
+						.delay_ms = msg->delay_ms,
+						.jitter_max_us = msg->jitter_max_us,
+						.mos_min_x100 = msg->mos_min_x100 } };
 
 	if (!stream)
 		return;
@@ -474,11 +476,20 @@ static void on_talking(struct media *media, const struct mp_hdr *hdr)
 					   .level = msg->level < 127 ? (uint8_t)msg->level : 127 });
 }
 
+static void on_fax_tone(struct media *media, const struct mp_hdr *hdr)
+{
+	stream_tell(media, hdr,
+		    &(struct media_event){
+			    .type = MEDIA_EV_FAX,
+			    .is_called = ((const struct mp_fax *)hdr)->tone == MP_FAX_CED });
+}
+
 static void (*const event_table[MP_TYPES])(struct media *media, const struct mp_hdr *hdr) = {
 	[MP_WELCOME] = on_welcome, [MP_OPENED] = on_opened,   [MP_FAILED] = on_failed,
 	[MP_LATCHED] = on_latched, [MP_TIMEOUT] = on_timeout, [MP_DTMF] = on_dtmf,
 	[MP_STATS] = on_stats,     [MP_ORPHAN] = on_orphan,   [MP_SECURED] = on_secured,
 	[MP_PLAYED] = on_played,   [MP_RECORDED] = on_recorded, [MP_TALKING] = on_talking,
+	[MP_FAX] = on_fax_tone,
 };
 
 static void on_packet(struct media *media, const uint8_t *data, size_t len)
@@ -853,6 +864,7 @@ void media_set_remote(struct media_stream *stream, const struct media_remote *re
 	msg->dtmf_tx = (uint8_t)remote->dtmf_tx;
 	msg->dtmf_pt = remote->dtmf_pt;
 	msg->dtmf_pt_in = remote->dtmf_pt_in;
+	msg->dtmf_hz = remote->dtmf_hz;
 	for (size_t i = 0; i < remote->n_formats && i < MP_MAX_FORMATS; i++) {
 		const struct media_format *from = &remote->formats[i];
 

@@ -54,6 +54,7 @@ enum media_event_type {
 	MEDIA_EV_PLAYED,      /* id, reason, digit, span_ms; err: a sound could not be read */
 	MEDIA_EV_RECORDED,    /* id, reason, digit, span_ms, bytes; err */
 	MEDIA_EV_TALKING,     /* talking, level: a member of a room */
+	MEDIA_EV_FAX,         /* a fax machine: is_called tells CED (it answers) from CNG (it calls) */
 	MEDIA_EV_LOST,        /* the media process died: every stream of this connection is gone */
 };
 
@@ -65,7 +66,9 @@ struct media_stats {
 	uint32_t rtt_us, rtt_max_us; /* 0 unknown */
 	uint32_t concealed_ms; /* sound that had to be invented */
 	uint32_t delay_ms;     /* of the jitter buffer */
+	uint32_t jitter_max_us;
 	uint16_t mos_x100;     /* estimate of what is received (ITU-T G.107); 0 unknown */
+	uint16_t mos_min_x100; /* of its worst span of some 5 s */
 	enum media_codec codec; /* received last */
 	bool transcoded;
 };
@@ -84,6 +87,7 @@ struct media_event {
 	uint64_t bytes;
 	bool talking;
 	uint8_t level;                /* -dBov, RFC 6464 */
+	bool is_called;               /* FAX */
 	struct media_stats stats;
 };
 
@@ -131,6 +135,7 @@ struct media_remote {
 	enum media_dtmf dtmf_tx; /* how digits reach this side */
 	int16_t dtmf_pt;        /* telephone-event as we send it, -1 none */
 	int16_t dtmf_pt_in;     /* as it arrives, -1 none */
+	uint32_t dtmf_hz;       /* clock of telephone-event; 0: that of the first format */
 };
 
 #define MEDIA_MAX_FORMATS 8

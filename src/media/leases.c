@@ -491,6 +491,17 @@ static void say_stats(struct conn *conn, uint64_t id, const struct media_stats *
 	msg->tx_bytes = stats->tx_bytes;
 	msg->rx_lost = stats->rx_lost;
 	msg->rx_dropped = stats->rx_dropped;
+	msg->tx_lost = stats->tx_lost;
+	msg->tx_jitter_us = stats->tx_jitter_us;
+	msg->rtt_us = stats->rtt_us;
+	msg->rtt_max_us = stats->rtt_max_us;
+	msg->mos_x100 = stats->mos_x100;
+	msg->mos_min_x100 = stats->mos_min_x100;
+	msg->jitter_max_us = stats->jitter_max_us;
+	msg->codec = (uint8_t)stats->codec;
+	msg->transcoded = stats->transcoded;
+	msg->concealed_ms = stats->concealed_ms;
+	msg->delay_ms = stats->delay_ms;
 }
 
 static void ev_closed(struct control *control, struct conn *none, const struct relay_ev *ev)

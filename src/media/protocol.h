@@ -67,6 +67,7 @@ enum mp_type {
 	MP_PLAYED,
 	MP_RECORDED,
 	MP_TALKING,     /* a member of a room begins or stops to speak */
+	MP_FAX,         /* a tone of a fax machine (MP_LISTEN_FAX), once each time it begins */
 	MP_TYPES
 };
 
@@ -158,6 +159,8 @@ struct mp_remote {
 	uint8_t dtmf_tx;   /* enum media_dtmf: how digits reach this side */
 	int16_t dtmf_pt;   /* telephone-event as sent; -1..127 */
 	int16_t dtmf_pt_in;
+	uint32_t dtmf_hz;       /* clock of telephone-event; 0: that of the first format */
+	uint32_t zero;
 	struct mp_format formats[MP_MAX_FORMATS];
 };
 
@@ -332,6 +335,14 @@ struct mp_talking {
 	uint32_t level; /* -dBov, 0..127 (RFC 6464) */
 };
 
+enum mp_fax_tone { MP_FAX_CNG, MP_FAX_CED, MP_FAX_TONES };
+
+struct mp_fax {
+	struct mp_hdr hdr;
+	uint32_t tone; /* enum mp_fax_tone */
+	uint32_t zero;
+};
+
 #define MP_LISTEN_INBAND 0x01 /* tones in the sound */
 #define MP_LISTEN_FAX    0x02 /* CNG and CED tones: MEDIA_EV_FAX */
 #define MP_LISTEN_FLAGS  0x03
@@ -381,6 +392,9 @@ struct mp_stats {
 	uint8_t transcoded;     /* it was decoded and encoded anew */
 	uint32_t concealed_ms;  /* sound that had to be invented */
 	uint32_t delay_ms;      /* of the jitter buffer, at present */
+	uint32_t jitter_max_us;
+	uint16_t mos_min_x100;  /* of the worst span of some 5 s */
+	uint16_t zero;
 };
 
 #endif

@@ -65,6 +65,8 @@ static const char *check_remote(const struct mp_hdr *hdr)
 		return "way of digits";
 	if (msg->dtmf_pt < -1 || msg->dtmf_pt > 127 || msg->dtmf_pt_in < -1 || msg->dtmf_pt_in > 127)
 		return "telephone-event payload type";
+	if (msg->dtmf_hz > 192000)
+		return "telephone-event clock rate";
 	return NULL;
 }
 
@@ -198,6 +200,11 @@ static const char *check_digit(const struct mp_hdr *hdr)
 	return msg->event < sizeof(digits) - 1 ? NULL : "digit";
 }
 
+static const char *check_fax(const struct mp_hdr *hdr)
+{
+	return ((const struct mp_fax *)hdr)->tone < MP_FAX_TONES ? NULL : "tone";
+}
+
 static const char *check_failed(const struct mp_hdr *hdr)
 {
 	const struct mp_failed *msg = (const void *)hdr;
@@ -255,6 +262,7 @@ static const struct wire_rule {
 	[MP_PLAYED] = { sizeof(struct mp_played), WIRE_TO_SWITCH, STREAM_SET, check_played },
 	[MP_RECORDED] = { sizeof(struct mp_recorded), WIRE_TO_SWITCH, STREAM_SET, check_recorded },
 	[MP_TALKING] = { sizeof(struct mp_talking), WIRE_TO_SWITCH, STREAM_SET, NULL },
+	[MP_FAX] = { sizeof(struct mp_fax), WIRE_TO_SWITCH, STREAM_SET, check_fax },
 };
 
 /* Sizes are multiples of eight, or the messages behind them would not be aligned. */

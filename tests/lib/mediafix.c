@@ -234,6 +234,7 @@ void leg_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_PLAYED:
 	case MEDIA_EV_RECORDED:
 	case MEDIA_EV_TALKING:
+	case MEDIA_EV_FAX:
 		break;
 	case MEDIA_EV_LOST:
 		leg->lost = true;
