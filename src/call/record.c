@@ -16,11 +16,11 @@
 #include "sip/inv.h"
 #include "snapshot/snapshot.h"
 
-#define RECORD_VERSION     1
+#define RECORD_VERSION     2
 #define RECORD_MAX_STREAMS 32
 #define RECORD_DIALOGS     2
 
-/* The plain struct that is journalled; the CDR and the dialogs' texts follow it. */
+/* The plain struct that is journalled; the CDR and the dialogs' states follow it. */
 struct call_record {
 	uint32_t version;
 	uint32_t n_streams;
@@ -131,8 +131,8 @@ void call_record_save(struct call *call)
 		n = inv_export(sides[i]->inv, (char *)buf + used, INV_STATE_MAX);
 		if (n < 0)
 			continue;
-		record.dialog_len[i] = (uint32_t)strlen((char *)buf + used);
-		used += record.dialog_len[i];
+		record.dialog_len[i] = (uint32_t)n;
+		used += (size_t)n;
 	}
 
 	memcpy(buf, &record, sizeof(record));
@@ -220,7 +220,6 @@ void call_record_recover(uint64_t call_id, const void *data, size_t len, void *a
 	struct cdr *cdr = engine->cdr_buf;
 	struct call_record record;
 	const char *p = data;
-	char state[INV_STATE_MAX];
 	size_t left;
 	int err;
 
@@ -244,14 +243,11 @@ void call_record_recover(uint64_t call_id, const void *data, size_t len, void *a
 	for (size_t i = 0; i < RECORD_DIALOGS; i++) {
 		size_t n = record.dialog_len[i];
 
-		if (!n || n > left || n >= sizeof(state))
+		if (!n || n > left)
 			continue;
-		memcpy(state, p, n);
-		state[n] = '\0';
+		err = inv_bye_exported(engine->o.edge, p, n);
 		p += n;
 		left -= n;
-
-		err = inv_bye_exported(engine->o.edge, state);
 		if (err)
 			log_warn("call.bye_failed", "a dialog of the last process could not be ended",
 				 kv_text("linkedid", cdr->linkedid), kv_err(err));

@@ -128,15 +128,16 @@ bool inv_peer_allows(const struct inv *inv, const char *method);
 /* ------------------------------------------------------------------ journal */
 
 /*
- * What must be known to speak inside an established dialog after a restart: one plain text, JSON,
- * bounded by INV_STATE_MAX. It changes with target and transport (re-INVITE, UPDATE, a new
- * connection), so store it when established and after each OFFER and REANSWER; CSeq numbers may be
- * older, the BYE leaves a gap.
+ * What must be known to speak inside an established dialog after a restart: bytes, bounded by
+ * INV_STATE_MAX. It changes with target and transport (re-INVITE, UPDATE, a new connection), so store
+ * it when established and after each OFFER and REANSWER; CSeq numbers may be older, the BYE leaves a
+ * gap. Returns the length; -ENOTCONN: no dialog; -EMSGSIZE.
  */
 #define INV_STATE_MAX 4096
-int inv_export(const struct inv *inv, char *buf, size_t size); /* length; -ENOTCONN: no dialog */
-/* Sends BYE in an exported dialog and forgets it (recovery). Reason header: Q.850 cause 41. */
-int inv_bye_exported(struct edge *edge, const char *state);
+int inv_export(const struct inv *inv, char *buf, size_t size);
+/* Sends BYE in an exported dialog and forgets it (recovery). Reason header: Q.850 cause 41. -EBADMSG:
+ * not what inv_export() of this version writes. */
+int inv_bye_exported(struct edge *edge, const char *buf, size_t len);
 
 /* Before edge_close(): forgets every dialog of this edge without a word to peers or owners. */
 void inv_close(struct edge *edge);

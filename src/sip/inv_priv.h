@@ -174,6 +174,18 @@ struct inv_ctx {
 	struct tmr tmr;
 };
 
+/*
+ * What inv_export() writes: this, then Call-ID, our tag, the peer's tag, From and Call-ID lines, To and
+ * Route lines, target, each with its NUL. Another layout has another magic.
+ */
+#define INV_STATE_MAGIC 0x414f4432u /* "AOD2" */
+struct inv_state_head {
+	uint32_t magic;
+	uint32_t cseq, rcseq;
+	uint16_t tp, port;
+	uint8_t addr[16]; /* v4 as ::ffff:a.b.c.d */
+};
+
 int inv_ctx_get(struct inv_ctx **ret, struct edge *edge); /* a reference */
 /* One reference; takes over none. inv_join() makes it findable and lets it live until ENDED. */
 int inv_alloc(struct inv **ret, struct inv_ctx *ctx, inv_event_h *event_h, void *arg);

@@ -109,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static unsigned runs;
 	char state[INV_STATE_MAX];
 	size_t n = 0;
+	int state_len;
 
 	if (!edge)
 		start();
@@ -121,8 +122,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= end ? len + 1 : len;
 		data += end ? len + 1 : len;
 	}
-	if (call && inv_export(call, state, sizeof(state)) > 0)
-		(void)inv_bye_exported(edge, state);
+	state_len = call ? inv_export(call, state, sizeof(state)) : 0;
+	if (state_len > 0)
+		(void)inv_bye_exported(edge, state, (size_t)state_len);
 	inv_close(edge);
 	call = mem_deref(call);
 	if (++runs % FUZZ_FORGET_EVERY == 0) {
