@@ -4,6 +4,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -373,39 +374,49 @@ static void arguments(struct db_arg *args, const struct col *cols, size_t n, con
 	}
 }
 
-/* Returns 0 with the new id, -ENOENT when the call is there already. */
-static int insert_call(int64_t *ret, struct db *db, const struct cdr *cdr)
+/* Texts of the statements that run for each call, made from the tables above once. */
+static struct {
+	pthread_once_t once;
+	char call[COLS_SQL_MAX + 300], step[COLS_SQL_MAX + 300];
+} insert_sql = { .once = PTHREAD_ONCE_INIT };
+
+static void make_insert_sql(void)
 {
-	char columns[COLS_SQL_MAX], params[200], sql[COLS_SQL_MAX + 300];
-	struct db_arg args[N_CALL_COLS];
+	char columns[COLS_SQL_MAX], params[200];
 
 	column_list(columns, sizeof(columns), "", call_cols, N_CALL_COLS);
 	parameter_list(params, sizeof(params), N_CALL_COLS);
-	(void)snprintf(sql, sizeof(sql),
+	(void)snprintf(insert_sql.call, sizeof(insert_sql.call),
 		       "INSERT INTO cdr (%s) VALUES (%s) ON CONFLICT (unique_id) DO NOTHING"
 		       " RETURNING id",
 		       columns, params);
+
+	column_list(columns, sizeof(columns), "", step_cols, N_STEP_COLS);
+	parameter_list(params, sizeof(params), N_STEP_COLS + 2);
+	(void)snprintf(insert_sql.step, sizeof(insert_sql.step),
+		       "INSERT INTO cdr_detail (%s, cdr_id, step) VALUES (%s)", columns, params);
+}
+
+/* Returns 0 with the new id, -ENOENT when the call is there already. */
+static int insert_call(int64_t *ret, struct db *db, const struct cdr *cdr)
+{
+	struct db_arg args[N_CALL_COLS];
+
 	arguments(args, call_cols, N_CALL_COLS, cdr);
 
-	return db_query_i64(ret, db, sql, args, N_CALL_COLS);
+	return db_query_i64(ret, db, insert_sql.call, args, N_CALL_COLS);
 }
 
 static int insert_steps(struct db *db, int64_t id, const struct cdr *cdr)
 {
-	char columns[COLS_SQL_MAX], params[200], sql[COLS_SQL_MAX + 300];
 	struct db_arg args[N_STEP_COLS + 2];
 	int err = 0;
-
-	column_list(columns, sizeof(columns), "", step_cols, N_STEP_COLS);
-	parameter_list(params, sizeof(params), N_STEP_COLS + 2);
-	(void)snprintf(sql, sizeof(sql), "INSERT INTO cdr_detail (%s, cdr_id, step) VALUES (%s)",
-		       columns, params);
 
 	for (size_t i = 0; i < cdr->n_details && !err; i++) {
 		arguments(args, step_cols, N_STEP_COLS, &cdr->details[i]);
 		args[N_STEP_COLS] = db_i64(id);
 		args[N_STEP_COLS + 1] = db_i64((int64_t)i);
-		err = db_exec(db, sql, args, N_STEP_COLS + 2);
+		err = db_exec(db, insert_sql.step, args, N_STEP_COLS + 2);
 	}
 
 	return err;
@@ -420,6 +431,7 @@ int cdr_writer_apply(struct db *db, uint32_t kind, const void *data, size_t len)
 	if (kind != CDR_RECORD)
 		return -EINVAL;
 
+	(void)pthread_once(&insert_sql.once, make_insert_sql);
 	cdr = malloc(sizeof(*cdr)); /* too large for a stack */
 	if (!cdr)
 		return -ENOMEM;
