@@ -47,6 +47,7 @@ struct socket {
 	struct event *queue[QUEUE_MAX];
 	size_t head, count;
 	bool hello, lagged, refused;
+	bool subscribed; /* to be said: from here on nothing is missed */
 	char in[MESSAGE_MAX_BYTES];
 	size_t in_len;
 };
@@ -549,9 +550,11 @@ static int receive(struct socket *socket, const char *data, size_t len, struct l
 	}
 	socket->in_len = 0;
 	type = js_str(message, "type", "");
-	if (!strcmp(type, "subscribe"))
+	if (!strcmp(type, "subscribe")) {
 		subscribe(socket, json_object_get(message, "topics"), true);
-	else if (!strcmp(type, "unsubscribe"))
+		socket->subscribed = true;
+		lws_callback_on_writable(wsi);
+	} else if (!strcmp(type, "unsubscribe"))
 		subscribe(socket, json_object_get(message, "topics"), false);
 	json_decref(message);
 	return ret;
@@ -583,6 +586,9 @@ static int writeable(struct socket *socket, struct lws *wsi)
 	if (!socket->hello) {
 		socket->hello = true;
 		err = send_text(wsi, "{\"type\":\"hello\"}");
+	} else if (socket->subscribed) {
+		socket->subscribed = false;
+		err = send_text(wsi, "{\"type\":\"subscribed\"}");
 	} else if (socket->lagged) {
 		socket->lagged = false;
 		err = send_text(wsi, "{\"type\":\"lagged\"}");
@@ -595,7 +601,7 @@ static int writeable(struct socket *socket, struct lws *wsi)
 			err = -1;
 		event_unref(event);
 	}
-	if (!err && (socket->count || socket->lagged))
+	if (!err && (socket->count || socket->lagged || socket->subscribed))
 		lws_callback_on_writable(wsi);
 	return err;
 }

@@ -27,7 +27,10 @@ export class EventSocket {
 
   async subscribe(...topics: string[]): Promise<void> {
     await until('/ws opens', () => this.socket.readyState === WebSocket.OPEN && this.seen.length > 0);
+    const answered = (): number => this.seen.filter((event) => event.type === 'subscribed').length;
+    const before = answered();
     this.socket.send(JSON.stringify({ type: 'subscribe', topics }));
+    await until('the subscription is in force', () => answered() > before);
   }
 
   topics(): string[] {

@@ -8,6 +8,7 @@ export interface LiveEvent {
 
 const message = v.variant('type', [
   v.looseObject({ type: v.literal('hello') }),
+  v.looseObject({ type: v.literal('subscribed') }),
   v.looseObject({ type: v.literal('lagged') }),
   v.looseObject({ type: v.literal('event'), topic: v.string(), data: v.unknown() }),
 ]);
@@ -81,8 +82,8 @@ export function openEvents(
         case 'hello':
           attempt = 0;
           handlers.onState('open');
-          handlers.onResync();
           break;
+        case 'subscribed': // only from here on is nothing missed: what was fetched before may be old
         case 'lagged':
           handlers.onResync();
           break;

@@ -49,6 +49,7 @@ test('subscribes, fetches the state when events flow, and hands events on', () =
   sockets[0]?.onopen?.();
   expect(sockets[0]?.sent).toEqual(['{"type":"subscribe","topics":["call.*"]}']);
   sockets[0]?.say({ type: 'hello' });
+  sockets[0]?.say({ type: 'subscribed' });
   sockets[0]?.say({ type: 'event', topic: 'call.ringing', data: {} });
   expect(log).toEqual(['connecting', 'open', 'resync', 'call.ringing']);
 });
@@ -79,6 +80,7 @@ test('a lost connection is tried again, later each time, and soon again after a 
   expect(sockets).toHaveLength(2);
   vi.advanceTimersByTime(1);
   sockets[2]?.say({ type: 'hello' });
+  sockets[2]?.say({ type: 'subscribed' });
   sockets[2]?.onclose?.();
   vi.advanceTimersByTime(500);
   expect(sockets).toHaveLength(4);
