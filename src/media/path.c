@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include "media/secure.h"
 
 /* Packets: what is accepted from whom, and where it goes. Relay thread only. */
 
@@ -82,16 +83,58 @@ static void count_sent(struct relay *relay, struct stream *stream, size_t bytes)
 	relay->local.tx_packets++;
 }
 
+/* The parts as one packet, protected. Returns false when it may not leave. */
+static bool gather(struct stream *stream, struct iovec *one, const struct iovec *iov, int n_iov)
+{
+	size_t room = one->iov_len - SECURE_TRAILER, len = 0;
+
+	for (int i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len > room - len)
+			return false;
+		memcpy((uint8_t *)one->iov_base + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	one->iov_len = len;
+	return secure_protect(stream, one->iov_base, &one->iov_len, false);
+}
+
 void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov)
 {
+	_Alignas(8) uint8_t data[RELAY_MAX_PACKET + SECURE_TRAILER];
+	struct iovec one = { data, sizeof(data) };
 	struct mmsghdr msg = { .msg_hdr = { .msg_iov = (void *)(uintptr_t)iov,
 					    .msg_iovlen = (size_t)n_iov } };
 	size_t bytes = 0;
 
 	for (int i = 0; i < n_iov; i++)
 		bytes += iov[i].iov_len;
+	if (stream->secure) {
+		if (!gather(stream, &one, iov, n_iov)) {
+			relay->local.dropped++;
+			return;
+		}
+		msg.msg_hdr.msg_iov = &one;
+		msg.msg_hdr.msg_iovlen = 1;
+	}
 	count_sent(relay, stream, bytes);
 	send_all(relay, stream, stream->slot->rtp.fd, &stream->dst, &msg, 1);
+}
+
+void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len)
+{
+	bool mux = stream->flags & MP_REMOTE_MUX;
+	const union net_addr *dst = mux ? &stream->dst : &stream->rtcp_dst;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
+
+	if (!net_addr_isset(dst))
+		return;
+	if (stream->secure && !secure_protect(stream, data, &iov.iov_len, true)) {
+		relay->local.dropped++;
+		return;
+	}
+	count_sent(relay, stream, len);
+	send_all(relay, stream, mux ? stream->slot->rtp.fd : stream->slot->rtcp.fd, dst, &msg, 1);
 }
 
 static bool may_send(const struct stream *stream)
@@ -451,10 +494,7 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 		      const union net_addr *from, uint8_t *data, size_t len)
 {
 	struct stream *peer = stream->peer;
-	struct iovec iov = { .iov_base = data, .iov_len = len };
-	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
 	struct hdr_map self, about;
-	bool mux;
 
 	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream, from, sock->is_rtcp)) {
 		drop(relay, stream);
@@ -466,16 +506,11 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 
 	self = map_of(peer, stream);
 	about = map_of(stream, peer);
-	mux = peer->flags & MP_REMOTE_MUX;
 	if (hdr_rtcp_map(data, len, &self, &about)) {
 		drop(relay, stream);
 		return;
 	}
-	if (!net_addr_isset(mux ? &peer->dst : &peer->rtcp_dst))
-		return;
-	count_sent(relay, peer, len);
-	send_all(relay, peer, mux ? peer->slot->rtp.fd : peer->slot->rtcp.fd,
-		 mux ? &peer->dst : &peer->rtcp_dst, &msg, 1);
+	path_send_rtcp(relay, peer, data, len);
 }
 
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
@@ -490,13 +525,23 @@ static void take_batch(struct relay *relay, struct sock *sock, struct stream *st
 		relay->local.rx_packets++;
 		if (len > RELAY_MAX_PACKET || msg->msg_flags & MSG_TRUNC) {
 			drop(relay, stream);
+		} else if (stream->secure &&
+			   !secure_receive(relay, stream, sock, msg, data, &len)) {
+			continue;
 		} else if (sock->is_rtcp || hdr_is_rtcp(data, len)) {
 			take_rtcp(relay, stream, sock, msg->msg_name, data, len);
 		} else if (take_rtp(relay, stream, msg, data, len)) {
+			size_t bytes = len;
+
+			if (stream->peer->secure &&
+			    !secure_protect(stream->peer, data, &len, false)) {
+				relay->local.dropped++;
+				continue;
+			}
 			relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
 			relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
 			relay->out[n_out].msg_hdr.msg_iovlen = 1;
-			count_sent(relay, stream->peer, len);
+			count_sent(relay, stream->peer, bytes);
 			n_out++;
 		}
 	}

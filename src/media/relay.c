@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "media/secure.h"
 #include "media/wire.h"
 
 #define TICK_CATCH_UP 5 /* ticks made good when the thread was kept from running */
@@ -282,6 +283,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 
 	list_out(relay, stream);
 	path_disconnect(stream->slot);
+	secure_free(stream);
 	stream->slot->stream = NULL;
 	stream->slot->strays = 0;
 	stream_stats(stream, &ev.u.stats);

@@ -14,6 +14,7 @@
  * changes hands only through the command and event queues of relay.h, so nothing here is locked.
  */
 struct relay;
+struct secure;
 struct slot;
 
 union net_addr {
@@ -111,6 +112,7 @@ struct stream {
 	bool in_gen;
 	struct stream *peer;
 
+	struct secure *secure;        /* SRTP, DTLS, ICE; NULL: plain RTP */
 	union net_addr sdp, sdp_rtcp; /* as told */
 	union net_addr dst;           /* where RTP goes */
 	union net_addr src;           /* latched source */

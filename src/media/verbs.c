@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/relay.h"
+#include "media/secure.h"
 
 /* Messages that control.c and leases.c hand to a stream's thread as they are. */
 relay_verb_h *const relay_verbs[MP_TYPES] = {
-	[MP_HELLO] = NULL,
+	[MP_SECURE] = secure_on_secure,
 };
