@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include "media/quality.h"
 #include "media/secure.h"
 
 /* Packets: what is accepted from whom, and where it goes. Relay thread only. */
@@ -133,7 +134,7 @@ void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, s
 		relay->local.dropped++;
 		return;
 	}
-	count_sent(relay, stream, len);
+	relay->local.tx_packets++;
 	send_all(relay, stream, mux ? stream->slot->rtp.fd : stream->slot->rtcp.fd, dst, &msg, 1);
 }
 
@@ -302,6 +303,7 @@ static void count_span(struct stream_in *in)
 {
 	uint64_t expected = (uint64_t)in->cycles + in->seq - in->base + 1;
 
+	in->expected_before += expected;
 	if (expected > in->in_span)
 		in->lost_before += expected - in->in_span;
 }
@@ -335,6 +337,9 @@ static void count_rtp(struct stream *stream, const struct hdr_rtp *hdr, uint64_t
 		in->seq = hdr->seq;
 	}
 	in->in_span++;
+	if (hdr->pt == stream->dtmf_pt_in)
+		return; /* packets of a digit share a timestamp: they say nothing about the way */
+	in->pt = hdr->pt;
 
 	d = transit - in->transit;
 	in->transit = transit;
@@ -342,25 +347,84 @@ static void count_rtp(struct stream *stream, const struct hdr_rtp *hdr, uint64_t
 		d = -d;
 	if (d < stream->clock_hz) /* a jump of the sender's clock is not jitter */
 		in->jitter_q4 += d - ((in->jitter_q4 + 8) >> 4);
+	if (in->jitter_q4 > in->jitter_max_q4)
+		in->jitter_max_q4 = in->jitter_q4;
 }
 
-void stream_stats(const struct stream *stream, struct media_stats *ret)
+uint64_t stream_expected(const struct stream *stream)
 {
 	struct stream_in in = stream->in;
 
 	if (in.started)
 		count_span(&in);
+	return in.expected_before;
+}
+
+uint64_t stream_lost(const struct stream *stream)
+{
+	struct stream_in in = stream->in;
+
+	if (in.started)
+		count_span(&in);
+	return in.lost_before;
+}
+
+static uint32_t clock_us(const struct stream *stream, uint64_t units)
+{
+	return stream->clock_hz ? (uint32_t)(units * 1000000 / stream->clock_hz) : 0;
+}
+
+static enum media_codec codec_heard(const struct stream *stream)
+{
+	for (unsigned i = 0; i < stream->n_formats; i++)
+		if (stream->formats[i].pt_in == stream->in.pt)
+			return stream->formats[i].codec;
+	return MEDIA_CODEC_OTHER;
+}
+
+uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm)
+{
+	uint32_t jitter_ms = clock_us(stream, stream->in.jitter_q4 >> 4) / 1000;
+	/* Who hears it buffers at least two packets, and twice the jitter where that is more. */
+	uint32_t buffer_ms = jitter_ms > 20 ? 2 * jitter_ms : 40;
+
+	return quality_mos_x100(&(struct quality){
+		.codec = codec_heard(stream),
+		.lost_ppm = lost_ppm,
+		.delay_ms = stream->report.rtt_us / 2000 + buffer_ms + stream->ptime_ms });
+}
+
+static void fill_quality(const struct stream *stream, uint64_t expected, struct media_stats *ret)
+{
+	if (!expected || stream->video)
+		return;
+	ret->mos_x100 = stream_mos_x100(stream, (uint32_t)(ret->rx_lost * 1000000 / expected));
+	ret->mos_min_x100 = stream->report.mos_min_x100;
+	if (!ret->mos_min_x100 || ret->mos_x100 < ret->mos_min_x100)
+		ret->mos_min_x100 = ret->mos_x100;
+}
+
+void stream_stats(const struct stream *stream, struct media_stats *ret)
+{
+	uint32_t jitter_us = clock_us(stream, stream->in.jitter_q4 >> 4);
+	uint32_t peak_us = clock_us(stream, stream->in.jitter_max_q4 >> 4);
+
 	*ret = (struct media_stats){
 		.rx_packets = stream->rx_packets,
 		.rx_bytes = stream->rx_bytes,
 		.tx_packets = stream->tx_packets,
 		.tx_bytes = stream->tx_bytes,
-		.rx_lost = in.lost_before,
+		.rx_lost = stream_lost(stream),
 		.rx_dropped = stream->rx_dropped,
-		.jitter_us = stream->clock_hz
-				     ? (uint32_t)((uint64_t)(in.jitter_q4 >> 4) * 1000000 / stream->clock_hz)
-				     : 0,
+		.tx_lost = stream->report.tx_lost,
+		.jitter_us = jitter_us,
+		.jitter_max_us = peak_us,
+		.tx_jitter_us = clock_us(stream, stream->report.tx_jitter),
+		.rtt_us = stream->report.rtt_us,
+		.rtt_max_us = stream->report.rtt_max_us,
+		.codec = stream->in.started ? codec_heard(stream) : MEDIA_CODEC_OTHER,
 	};
+	fill_quality(stream, stream_expected(stream), ret);
 }
 
 void path_digit_done(struct relay *relay, struct stream *stream)
@@ -490,16 +554,12 @@ static struct hdr_map map_of(const struct stream *to, const struct stream *from)
 				 .ts_add = out->ts_add };
 }
 
-static void take_rtcp(struct relay *relay, struct stream *stream, const struct sock *sock,
-		      const union net_addr *from, uint8_t *data, size_t len)
+/* Of video: what a phone reports and asks for goes to the phone that films. */
+static void pass_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len)
 {
 	struct stream *peer = stream->peer;
 	struct hdr_map self, about;
 
-	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream, from, sock->is_rtcp)) {
-		drop(relay, stream);
-		return;
-	}
 	/* While one side hears music its reports are not about the other. */
 	if (!peer || stream->music || peer->music)
 		return;
@@ -511,6 +571,23 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 		return;
 	}
 	path_send_rtcp(relay, peer, data, len);
+}
+
+static void take_rtcp(struct relay *relay, struct stream *stream, const struct sock *sock,
+		      const union net_addr *from, uint8_t *data, size_t len)
+{
+	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream, from, sock->is_rtcp)) {
+		drop(relay, stream);
+		return;
+	}
+	/* A phone that is muted or saves silence may send nothing else for minutes: it is there. */
+	stream->heard_at_us = relay->now_us;
+	stream->timed_out = false;
+
+	if (stream->video)
+		pass_rtcp(relay, stream, data, len);
+	else if (report_take(relay, stream, data, len))
+		drop(relay, stream);
 }
 
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)

@@ -281,6 +281,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 	struct stream *stream = cmd->stream;
 	struct relay_ev ev = { .type = REV_CLOSED, .stream = stream };
 
+	report_bye(relay, stream);
 	list_out(relay, stream);
 	path_disconnect(stream->slot);
 	secure_free(stream);
@@ -419,6 +420,7 @@ static void housekeeping(struct relay *relay)
 
 		if (s->digit.active && relay->now_us - s->digit.seen_us >= MEDIA_DIGIT_STALE_US)
 			path_digit_done(relay, s);
+		report_due(relay, s);
 		if (!s->timeout_ms || s->timed_out || !(s->flags & MP_REMOTE_RECV) ||
 		    relay->now_us - s->heard_at_us < s->timeout_ms * 1000ull)
 			continue;

@@ -172,7 +172,8 @@ void relay_gen_remove(struct relay *relay, struct stream *stream);
 void path_readable(struct relay *relay, struct sock *sock);
 void path_set_remote(struct relay *relay, struct stream *stream, const struct mp_remote *remote);
 void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov);
-/* One RTCP compound; it is protected in place: SECURE_TRAILER (media/secure.h) bytes follow data. */
+/* One RTCP compound; it is protected in place: SECURE_TRAILER (media/secure.h) bytes follow data. Not
+ * counted among what the stream sends. */
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len);
 void path_disconnect(struct slot *slot);
 void path_drain(struct relay *relay, struct sock *sock);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "media/client.h"
 #include "media/protocol.h"
+#include "media/rtcp.h"
 #include "media/rtphdr.h"
 
 /*
@@ -85,8 +86,10 @@ struct stream_in {
 	uint32_t cycles;    /* 65536 each */
 	uint32_t base;
 	uint64_t in_span;   /* packets since base */
-	uint64_t lost_before; /* of earlier SSRCs */
+	uint64_t lost_before, expected_before; /* of earlier SSRCs */
+	uint8_t pt;         /* of the last packet of sound */
 	uint32_t transit, jitter_q4; /* RFC 3550 A.8 */
+	uint32_t jitter_max_q4;
 };
 
 #define STREAM_DTMF_QUEUE 32
@@ -159,9 +162,15 @@ struct stream {
 
 	struct stream_out out;
 	struct stream_in in;
+	struct report report;
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped;
 };
 
 void stream_stats(const struct stream *stream, struct media_stats *ret);
+/* Packets that should have come, and those that did not. */
+uint64_t stream_expected(const struct stream *stream);
+uint64_t stream_lost(const struct stream *stream);
+/* Estimate of how it sounds when so much is lost (media/quality.h). */
+uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm);
 
 #endif

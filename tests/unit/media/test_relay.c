@@ -10,7 +10,7 @@ struct pair {
 	struct phone pa, pb;
 };
 
-static void pair_open(struct fix *fix, struct pair *pair, bool symmetric)
+static void pair_open_as(struct fix *fix, struct pair *pair, bool symmetric, bool video)
 {
 	struct media_remote remote = { .may_send = true,
 				       .may_recv = true,
@@ -22,12 +22,17 @@ static void pair_open(struct fix *fix, struct pair *pair, bool symmetric)
 
 	phone_open(&pair->pa, "127.0.0.1");
 	phone_open(&pair->pb, "127.0.0.1");
-	leg_open(fix, &pair->a, NULL);
-	leg_open(fix, &pair->b, &(struct media_open_opts){ .near = pair->a.stream });
+	leg_open(fix, &pair->a, &(struct media_open_opts){ .video = video });
+	leg_open(fix, &pair->b, &(struct media_open_opts){ .video = video, .near = pair->a.stream });
 	leg_remote(&pair->a, &pair->pa, &remote);
 	leg_remote(&pair->b, &pair->pb, &remote);
 	media_bridge(pair->a.stream, pair->b.stream);
 	fix_sync(&pair->b);
+}
+
+static void pair_open(struct fix *fix, struct pair *pair, bool symmetric)
+{
+	pair_open_as(fix, pair, symmetric, false);
 }
 
 static void pair_close(struct pair *pair)
@@ -68,13 +73,13 @@ static void relays_both_ways_untouched(void **state)
 }
 
 
-static void rtcp_passes_beside(void **state)
+static void rtcp_of_video_passes_beside(void **state)
 {
 	/* RR of RFC 3550 section 6.4.2 with one report block. */
 	uint8_t rr[32] = { 0x81, 201, 0, 7, 1, 2, 3, 4 }, got[64];
 	struct pair pair;
 
-	pair_open(*state, &pair, false);
+	pair_open_as(*state, &pair, false, true);
 	phone_send_raw(pair.pa.rtcp, pair.a.rtcp_port, rr, sizeof(rr));
 	assert_int_equal(phone_recv(pair.pb.rtcp, got, sizeof(got), 1000), sizeof(rr));
 	assert_memory_equal(got, rr, sizeof(rr));
@@ -86,7 +91,7 @@ static void rtcp_passes_beside(void **state)
 	pair_close(&pair);
 }
 
-static void rtcp_mux_uses_one_port(void **state)
+static void rtcp_of_video_uses_one_port_where_agreed(void **state)
 {
 	struct media_remote mux = { .may_send = true, .may_recv = true, .rtcp_mux = true,
 				    .formats = &(const struct media_format){ .codec = MEDIA_PCMA, .pt_out = 8,
@@ -99,9 +104,9 @@ static void rtcp_mux_uses_one_port(void **state)
 
 	phone_open(&pair.pa, "127.0.0.1");
 	phone_open(&pair.pb, "127.0.0.1");
-	leg_open(fix, &pair.a, &(struct media_open_opts){ .rtcp_mux = true });
+	leg_open(fix, &pair.a, &(struct media_open_opts){ .rtcp_mux = true, .video = true });
 	assert_int_equal(pair.a.rtcp_port, pair.a.port);
-	leg_open(fix, &pair.b, &(struct media_open_opts){ .near = pair.a.stream });
+	leg_open(fix, &pair.b, &(struct media_open_opts){ .video = true, .near = pair.a.stream });
 	leg_remote(&pair.a, &pair.pa, &mux);
 	leg_remote(&pair.b, &pair.pb, NULL);
 	media_bridge(pair.a.stream, pair.b.stream);
@@ -464,8 +469,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(relays_both_ways_untouched),
-		T(rtcp_passes_beside),
-		T(rtcp_mux_uses_one_port),
+		T(rtcp_of_video_passes_beside),
+		T(rtcp_of_video_uses_one_port_where_agreed),
 		T_ID("[BASE-46]", symmetric_source_is_latched),
 		T(a_better_match_replaces_within_the_first_second),
 		T(a_third_party_cannot_take_over),
