@@ -13,8 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SRC = ROOT / 'src'
 
 # A folder may include from itself and from the folders before it.
-ORDER = ['base', 'db', 'bus', 'schema', 'entities', 'snapshot', 'sip', 'media', 'call', 'services',
-         'switch', 'web', 'jobs', 'app']
+ORDER = ['base', 'db', 'bus', 'schema', 'audio', 'entities', 'snapshot', 'sip', 'media', 'call',
+         'services', 'switch', 'web', 'jobs', 'app']
 STRANGERS = {('sip', 'media'), ('media', 'sip')}
 MAY_USE_LIBRE = {'base', 'sip', 'media', 'call', 'services', 'switch'}
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

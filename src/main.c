@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/app.h"
 #include "app/harden.h"
+#include "audio/convert.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -185,6 +186,9 @@ int main(int argc, char *argv[])
 		print_help(stdout);
 		return EXIT_SUCCESS;
 	}
+	/* Children of jobs that decode what was uploaded; without rights, so without configuration. */
+	if (!strcmp(name, "convert") || !strcmp(name, "unpack"))
+		audio_child_main(name);
 	if (!strcmp(name, "ctl"))
 		return ctl_main(argc - 2, argv + 2);
 

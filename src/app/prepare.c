@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/prepare.h"
+#include "audio/store.h"
 #include "base/config.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -122,6 +123,7 @@ int prepare_database(const struct config *config)
 		int (*migrate)(struct db *db);
 	} steps[] = {
 		{ "schema", sch_migrate },
+		{ "audio", audio_migrate },
 		{ "registrations", reg_migrate },
 		{ "cdr", cdr_migrate },
 	};
