@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <openssl/ssl.h>
 
+#include "audio/store.h"
 #include "app/prepare.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -62,6 +63,7 @@ static void fill(struct config *config, struct shared *shared)
 
 	must(!db_open(&db, config_path(path, sizeof(path), config, CONFIG_DB_FILE), NULL, 0), "db_open");
 	must(!sch_migrate(db), "sch_migrate");
+	must(!audio_migrate(db), "audio_migrate");
 	must(!arena_alloc(&ctx->arena, 65536), "arena");
 	ctx->db = db;
 	ctx->system = true;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audio/store.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/seal.h"
@@ -232,6 +233,7 @@ static void bench_open(struct bench *b, const char *url)
 		exit(1);
 	}
 	must(sch_migrate(b->db), "migrate");
+	must(audio_migrate(b->db), "migrate");
 	must(arena_alloc(&b->ctx.arena, 4096), "arena");
 	must(sch_tenant_find(&b->tenant_id, b->db, "default"), "tenant");
 	b->ctx.db = b->db;
@@ -257,7 +259,7 @@ int main(int argc, char **argv)
 
 	must(arena_alloc(&b.sip_arena, 4096), "arena");
 	must(sch_apply(b.db, 0, NULL), "apply");
-	must(snap_sip_load(&b.sip, b.sip_arena, b.db), "settings");
+	must(snap_sip_load(&b.sip, b.sip_arena, b.db, NULL), "settings");
 	must(snap_alloc(&b.snap), "snapshot");
 
 	first = in_force(&b);

@@ -11,7 +11,8 @@
  */
 extern const struct sch_entity entity_tenant, entity_role, entity_user, entity_sip_settings,
 	entity_account_template, entity_account, entity_extension_template, entity_extension,
-	entity_pickup_group, entity_closed_group, entity_routing_class;
+	entity_pickup_group, entity_closed_group, entity_routing_class, entity_language,
+	entity_audio_file, entity_moh_class, entity_audio_settings;
 
 /* Rows of users/permissions.inc. */
 #define ENTITY_N_PERMISSIONS 88

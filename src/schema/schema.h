@@ -51,7 +51,8 @@ enum sch_flag {
 	SCH_IMMUTABLE = 1 << 6,     /* only on create */
 	SCH_HIDDEN = 1 << 7,        /* not in REST */
 	SCH_LISTED = 1 << 8,        /* a column of the list page by default */
-	SCH_VIRTUAL = 1 << 9,       /* in REST input only (user_create...), no column */
+	SCH_VIRTUAL = 1 << 9,       /* no column: in REST input only (user_create...), or with
+				     * SCH_READONLY in its output only (sch_entity.decorate) */
 	SCH_SEARCH = 1 << 10,       /* looked at by q= */
 };
 
@@ -112,6 +113,7 @@ struct sch_entity {
 	const char *name;        /* snake_case; SQL table; REST name is its lowerCamelCase (D-220) */
 	enum sch_scope scope;
 	bool singleton;          /* settings that exist once per scope */
+	bool shared;             /* SCH_PBX: tenants may read the rows, because theirs refer to them */
 	const char *permission;  /* key of 01-entity-index, Permissions */
 	const char *natural_key; /* /rest/extension/{exten}: field that items are found by; or NULL */
 	const char *title_field; /* what a list of choices shows */
@@ -134,6 +136,12 @@ struct sch_entity {
 	int (*before_write)(struct sch_ctx *ctx, json_t *row, const json_t *old);
 	int (*after_write)(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old);
 	int (*before_delete)(struct sch_ctx *ctx, int64_t id, const json_t *old);
+	/* Writes the rows that a new node or tenant (ctx->tenant_id) begins with. Called once per scope
+	 * in its life, so what somebody deletes does not come back; in databases of an older release too. */
+	int (*seed)(struct sch_ctx *ctx);
+	/* Adds to rows that are about to be shown what is no configuration: the SCH_VIRTUAL |
+	 * SCH_READONLY fields. rows: array in REST form. Such lists are not cached. */
+	int (*decorate)(struct sch_ctx *ctx, json_t *rows);
 };
 #define SCH_FIELDS(a) .fields = (a), .n_fields = sizeof(a) / sizeof((a)[0])
 
@@ -200,6 +208,9 @@ void sch_problem_add(struct sch_ctx *ctx, const char *field, const char *code, c
 #define SCH_TR(ctx, italian, english) ((ctx)->lang == SCH_IT ? (italian) : (english))
 const char *sch_path(struct sch_ctx *ctx, const char *outer, const char *inner); /* "outer.inner" */
 int64_t sch_row_id(const json_t *row);                            /* 0: none yet */
+/* The row with this title (without regard to case) of the caller's scope. -ENOENT. */
+int sch_find_title(int64_t *ret, struct sch_ctx *ctx, const struct sch_entity *entity,
+		   const char *title);
 enum sch_level sch_role_level(const json_t *role, const char *key); /* of a row of role */
 /* A writer of other rows inside the same transaction: same caller, no problems, acts as the system.
  * Problems of the inner write are moved over by sch_ctx_join(), their fields renamed by pairs
@@ -302,6 +313,9 @@ int sch_user_verifier_open(struct sch_user *ret, struct db *db, const char *doma
 int sch_salt(char salt[SCH_SALT_SIZE], struct db *db, const char *domain);
 /* sha256("password{salt}"), lower hex (API-04). */
 void sch_digest_password(char digest[SCH_DIGEST_SIZE], const char *password, const char *salt);
+/* Singletons and seeds of ctx->tenant_id (0: the node) that it has not had yet. Inside a write. */
+int sch_seed_scope(struct sch_ctx *ctx);
+
 /* Tenant of a domain (any case). -ENOENT. */
 int sch_tenant_find(int64_t *ret, struct db *db, const char *domain);
 

@@ -121,8 +121,6 @@ int sch_validate(json_t **out, struct sch_ctx *ctx, const struct sch_field *fiel
 /* Entity a destination type points to; NULL: none. */
 const char *sch_dest_target(const char *type);
 int sch_exists(struct sch_ctx *ctx, const struct sch_entity *target, int64_t id);
-int sch_find_title(int64_t *ret, struct sch_ctx *ctx, const struct sch_entity *entity,
-		   const char *title);
 /* Walks camelCase and unknown names of an object. */
 int sch_rename_members(struct sch_ctx *ctx, const struct sch_field *fields, size_t n,
 		       const char *path, json_t *object, const char *const *also);

@@ -289,23 +289,77 @@ static int count_of(int64_t *n, struct db *db, const char *entity)
 	return db_query_i64(n, db, sql, DB_NO_ARGS);
 }
 
-static int seed_singletons(struct sch_ctx *ctx)
+static int seed_entity(struct sch_ctx *ctx, const struct sch_entity *e)
 {
-	json_t *empty = json_object();
-	int err = empty ? 0 : -ENOMEM;
+	char sql[100];
+	json_t *empty;
+	int64_t n = 1;
+	int err = 0;
+
+	if (e->singleton) {
+		(void)snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM \"%s\" WHERE tenant_id = $1",
+			       e->name);
+		err = db_query_i64(&n, ctx->db, sql, DB_ARGS(db_i64(ctx->tenant_id)));
+	}
+	if (!err && !n) {
+		empty = json_object();
+		err = empty ? sch_write(ctx, e, SCH_CREATE, 0, empty, 0, NULL) : -ENOMEM;
+		json_decref(empty);
+	}
+	return !err && e->seed ? e->seed(ctx) : err;
+}
+
+int sch_seed_scope(struct sch_ctx *ctx)
+{
+	int err = 0;
 
 	for (size_t i = 0; !err && i < sch_n_entities; i++) {
 		const struct sch_entity *e = sch_entities[i];
-		int64_t n = 0;
+		char mark[120];
 
-		if (!e->singleton || e->scope != SCH_PBX)
+		if (!(e->singleton || e->seed) || (e->scope == SCH_PBX) != (ctx->tenant_id == 0))
 			continue;
-		err = count_of(&n, ctx->db, e->name);
-		if (!err && !n)
-			err = sch_write(ctx, e, SCH_CREATE, 0, empty, 0, NULL);
+		(void)snprintf(mark, sizeof(mark), "seeded.%s.%lld", e->name,
+			       (long long)ctx->tenant_id);
+		err = db_exec(ctx->db,
+			      "INSERT INTO sch_node (name, value) VALUES ($1, '') ON CONFLICT DO NOTHING",
+			      DB_ARGS(db_text(mark)));
+		if (!err && db_changes(ctx->db))
+			err = seed_entity(ctx, e);
 	}
-	json_decref(empty);
 	return err;
+}
+
+/* Tenants of a database that an older release made; applied at once unless changes of people wait. */
+static int seed_tenants(struct sch_ctx *ctx)
+{
+	int64_t *ids = NULL, saved, applied, now, n = 0;
+	struct db_rows *rows = NULL;
+	size_t count = 0;
+	int err, more = 0;
+
+	err = count_of(&n, ctx->db, "tenant");
+	if (!err)
+		ids = calloc((size_t)n + 1, sizeof(*ids));
+	if (!err)
+		err = ids ? db_query(&rows, ctx->db, "SELECT id FROM \"tenant\" ORDER BY id", DB_NO_ARGS) :
+			    -ENOMEM;
+	while (!err && count < (size_t)n && (more = db_next(rows)) > 0)
+		ids[count++] = db_col_i64(rows, 0);
+	db_rows_close(rows);
+	for (size_t i = 0; !err && i < count; i++) {
+		ctx->tenant_id = ids[i];
+		err = sch_revisions(ctx->db, ids[i], &saved, &applied);
+		if (!err)
+			err = sch_seed_scope(ctx);
+		if (!err)
+			err = sch_revisions(ctx->db, ids[i], &now, &n);
+		if (!err && now != saved && saved == applied)
+			err = sch_apply(ctx->db, ids[i], NULL);
+	}
+	ctx->tenant_id = 0;
+	free(ids);
+	return err ? err : more < 0 ? more : 0;
 }
 
 static int seed_default_tenant(struct sch_ctx *ctx)
@@ -350,11 +404,13 @@ int sch_seed_node(struct db *db)
 	ctx->system = true;
 	ctx->lang = SCH_EN;
 	ctx->user_name = "system";
-	err = seed_singletons(ctx);
+	err = sch_seed_scope(ctx);
 	if (!err)
 		err = seed_machine_role(ctx);
 	if (!err)
 		err = seed_default_tenant(ctx);
+	if (!err)
+		err = seed_tenants(ctx);
 	if (!err)
 		err = sch_revisions(db, 0, &saved, &applied);
 	if (!err && !applied) /* a new node: nobody else would put it into force */

@@ -55,7 +55,13 @@ static void keep_codecs(struct snap_codecs *codecs, uint16_t mask)
 	codecs->n = n;
 }
 
-int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db)
+static const char *copy_dir(struct arena *arena, const char *dir)
+{
+	return dir ? arena_strdup(arena, dir) : NULL;
+}
+
+int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
+		  const struct snap_dirs *dirs)
 {
 	/* What holds when the row is not there: D-082. */
 	struct snap_sip_row row = {
@@ -116,6 +122,14 @@ int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db)
 		sip->audio = last_resort;
 	if (!sip->video_enabled)
 		sip->video.n = 0;
+
+	if (dirs) {
+		sip->dirs.data_dir = copy_dir(arena, dirs->data_dir);
+		sip->dirs.share_dir = copy_dir(arena, dirs->share_dir);
+	}
+	err = snap_sound_node(sip, arena, db);
+	if (err)
+		return err;
 	*ret = sip;
 
 	return 0;
@@ -509,6 +523,8 @@ static int load_all(struct load *load, int64_t tenant_id)
 		err = link_accounts(load);
 	if (!err)
 		err = index_numbers(load);
+	if (!err)
+		err = snap_sound_tenant(load->tenant, load->db, load->sip);
 
 	return err;
 }

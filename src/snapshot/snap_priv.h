@@ -17,7 +17,8 @@ enum snap_bind_type {
 	SNAP_B_U32,    /* uint32_t */
 	SNAP_B_ID,     /* int64_t; a reference */
 	SNAP_B_TEXT,   /* const char *, in the arena; NULL when empty */
-	SNAP_B_LENT,   /* const char *, valid until the next row: a secret leaves no copy behind */
+	SNAP_B_LENT,   /* const char *, valid until the next row: a secret leaves no copy behind; a
+			* list is its JSON text */
 	SNAP_B_ENUM,   /* uint8_t; index in names[] */
 	SNAP_B_BIT,    /* a boolean; bit `bit` of an uint8_t */
 	SNAP_B_CODECS, /* struct snap_codecs */
@@ -66,6 +67,29 @@ struct snap_sip_row {
 	uint8_t invite_auth;
 	uint8_t transports; /* bits of enum snap_transport */
 };
+
+struct snap_audio_row {
+	const char *path, *name; /* lent */
+	bool builtin;
+	uint32_t version;
+};
+
+struct snap_moh_row {
+	const char *name, *preset, *files; /* lent; files: JSON */
+	bool random;
+	uint32_t version;
+};
+
+struct snap_audio_settings_row {
+	int64_t language_id, moh_id, spy_id;
+};
+
+extern const struct snap_bind snap_audio_binds[], snap_moh_binds[], snap_audio_settings_binds[];
+extern const size_t snap_n_audio_binds, snap_n_moh_binds, snap_n_audio_settings_binds;
+
+/* sound.c: languages and prompts of the node; files and music of a tenant. */
+int snap_sound_node(struct snap_sip *sip, struct arena *arena, struct db *db);
+int snap_sound_tenant(struct snap_tenant *tenant, struct db *db, const struct snap_sip *sip);
 
 extern const struct snap_bind snap_account_binds[], snap_extension_binds[], snap_sip_binds[];
 extern const size_t snap_n_account_binds, snap_n_extension_binds, snap_n_sip_binds;

@@ -78,6 +78,37 @@ struct snap_extension { /* BASE-33..42, resolved */
 	const struct snap_tenant *tenant;
 };
 
+/* ------------------------------------------------------------------ sound (PLT-30..33) */
+
+struct snap_dirs { /* where sound lies; a NULL one: nothing from there can be played */
+	const char *data_dir, *share_dir;
+};
+
+struct snap_audio { /* an audio file */
+	int64_t id;
+	const char *name;   /* "custom/welcome", "builtin/rec-start" */
+	const char *path;   /* of its WAV; NULL: nothing has been uploaded, or not converted yet */
+	const char *prompt; /* predefined and not replaced: the prompt that says it; else NULL */
+	uint32_t version;   /* rises when the content is replaced, which keeps its path */
+};
+
+struct snap_moh { /* a music-on-hold class */
+	int64_t id;
+	const char *name;
+	bool random;
+	const char *const *files; /* paths of WAVs in the order of the class; never NULL when n_files */
+	uint16_t n_files;	  /* 0: silence */
+	uint32_t version;
+};
+
+struct snap_language {
+	const char *code;   /* "it", "it_personal" */
+	const char *folder; /* of the built-in recordings that it falls back to, below share/prompts */
+	bool custom;
+	const char *const *replaced; /* prompts with recordings of its own, sorted */
+	uint32_t n_replaced;
+};
+
 struct snap_tenant {
 	int64_t id, revision;
 	const char *domain, *name, *uuid;
@@ -87,6 +118,13 @@ struct snap_tenant {
 	const struct snap_account *accounts;	 /* by id */
 	const struct snap_extension *extensions; /* by number */
 	struct snap_index *by_number;
+
+	uint32_t n_audio, n_moh;
+	const struct snap_audio *audio;	    /* by id */
+	const struct snap_moh *moh;	    /* by id */
+	const struct snap_moh *default_moh; /* NULL: the tenant has no class at all */
+	const struct snap_audio *spy_audio; /* NULL: the one who is listened to hears nothing */
+	const char *language;		    /* code of its prompts (PLT-32) */
 };
 
 struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
@@ -105,6 +143,13 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	bool video_enabled, srtp_support;
 	uint16_t codecs_enabled;    /* bit mask 1 << enum snap_codec (PLT-44) */
 	const char *outbound_proxy; /* SIP URI or NULL */
+
+	/* Sound of the node. */
+	struct snap_dirs dirs;
+	const struct snap_language *languages; /* by code */
+	uint16_t n_languages;
+	const char *const *prompts; /* names of all prompts, sorted */
+	uint32_t n_prompts;
 };
 
 /* ------------------------------------------------------------------ building: loader thread */
@@ -115,8 +160,9 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
  * tenant. */
 int snap_tenant_load(struct snap_tenant **ret, struct db *db, int64_t tenant_id,
 		     const struct snap_sip *sip);
-/* Settings of the node; freed with its arena. */
-int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db);
+/* Settings of the node; freed with its arena. dirs may be NULL. */
+int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
+		  const struct snap_dirs *dirs);
 void snap_tenant_free(struct snap_tenant *tenant);
 /* Ids of all tenants; *ret is malloc'ed. */
 int snap_tenant_ids(int64_t **ret, size_t *n, struct db *db);
@@ -147,6 +193,25 @@ const struct snap_tenant *snap_tenant_find(const struct snap *snap, int64_t tena
 /* A call holds its tenant's snapshot. Call thread only. */
 const struct snap_tenant *snap_tenant_ref(const struct snap_tenant *tenant);
 void snap_tenant_unref(const struct snap_tenant *tenant);
+
+/* NULL: none. by_name: "custom/welcome", case counts. */
+const struct snap_audio *snap_audio_find(const struct snap_tenant *tenant, int64_t id);
+const struct snap_audio *snap_audio_by_name(const struct snap_tenant *tenant, const char *name);
+/* Another id than one of a class: the tenant's default class. NULL: silence. */
+const struct snap_moh *snap_moh_find(const struct snap_tenant *tenant, int64_t id);
+
+/*
+ * Where the recording of a prompt ("digits/1", see share/prompts/README.md) lies in a language: the
+ * custom one's own, else its base's. An unknown language speaks the first built-in one. The paths are
+ * of WAVs that libsndfile opens (ours are G.711 inside, uploaded ones 16-bit PCM).
+ *
+ * Returns 0, -ENOENT (no such prompt), -ENAMETOOLONG.
+ */
+int snap_prompt_path(char *buf, size_t size, const struct snap *snap, const char *language,
+		     const char *prompt);
+/* The same of an audio file: its own path, or its prompt's in the language. -ENOENT: nothing to play. */
+int snap_audio_path(char *buf, size_t size, const struct snap *snap, const struct snap_audio *audio,
+		    const char *language);
 
 /* True when the list is empty or one network holds the address (16 bytes, v4 mapped). */
 bool snap_net_allows(const struct snap_net *list, size_t n, const uint8_t addr[16]);

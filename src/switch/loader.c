@@ -31,10 +31,11 @@ struct loader {
 	pthread_cond_t cond;
 	struct job *first, **last; /* under the mutex */
 	unsigned n_jobs;
+	struct snap_dirs dirs;
 	bool is_running, is_ending;
 };
 
-static int load_sip(struct snap_sip **ret, struct arena **arena, struct db *db)
+static int load_sip(struct snap_sip **ret, struct arena **arena, const struct loader *loader)
 {
 	int err;
 
@@ -42,7 +43,7 @@ static int load_sip(struct snap_sip **ret, struct arena **arena, struct db *db)
 	if (err)
 		return err;
 
-	err = snap_sip_load(ret, *arena, db);
+	err = snap_sip_load(ret, *arena, loader->db, &loader->dirs);
 	if (err) {
 		arena_free(*arena);
 		*arena = NULL;
@@ -58,7 +59,7 @@ static int refresh_sip(struct loader *loader)
 	struct snap_sip *sip = NULL;
 	int err;
 
-	err = load_sip(&sip, &arena, loader->db);
+	err = load_sip(&sip, &arena, loader);
 	if (err)
 		return err;
 
@@ -114,7 +115,7 @@ static void load_node(struct loader *loader, struct bus_reply *reply)
 	done->reply = reply;
 	done->err = refresh_sip(loader);
 	if (!done->err)
-		done->err = load_sip(&done->sip, &done->arena, loader->db);
+		done->err = load_sip(&done->sip, &done->arena, loader);
 	if (!done->err)
 		done->err = snap_tenant_ids(&ids, &n, loader->db);
 
@@ -172,7 +173,7 @@ static int load_all(struct loader *loader, struct snap *snap)
 
 	err = refresh_sip(loader);
 	if (!err)
-		err = load_sip(&sip, &arena, loader->db);
+		err = load_sip(&sip, &arena, loader);
 	if (err)
 		return err;
 	snap_swap_sip(snap, sip, arena);
@@ -190,8 +191,8 @@ static int load_all(struct loader *loader, struct snap *snap)
 	return err;
 }
 
-int loader_start(struct loader **ret, const char *db_url, struct snap *snap, loader_done_h *done_h,
-		 void *arg)
+int loader_start(struct loader **ret, const char *db_url, const struct snap_dirs *dirs,
+		 struct snap *snap, loader_done_h *done_h, void *arg)
 {
 	struct loader *loader = calloc(1, sizeof(*loader));
 	char text[256] = "";
@@ -205,6 +206,7 @@ int loader_start(struct loader **ret, const char *db_url, struct snap *snap, loa
 	loader->last = &loader->first;
 	loader->done_h = done_h;
 	loader->arg = arg;
+	loader->dirs = *dirs;
 
 	err = err_from_re(mqueue_alloc(&loader->done_queue, done_queue_h, loader));
 	if (!err)

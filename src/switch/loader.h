@@ -11,6 +11,7 @@
 struct loader;
 struct snap;
 struct snap_sip;
+struct snap_dirs;
 struct arena;
 struct snap_tenant;
 struct bus_reply;
@@ -31,9 +32,10 @@ struct loader_done {
 /* Runs in the call thread; owns done. */
 typedef void(loader_done_h)(struct loader_done *done, void *arg);
 
-/* Loads everything now, into snap, in the caller's thread; then starts the thread. Call thread. */
-int loader_start(struct loader **ret, const char *db_url, struct snap *snap, loader_done_h *done_h,
-		 void *arg);
+/* Loads everything now, into snap, in the caller's thread; then starts the thread. Call thread. dirs and
+ * its texts are borrowed until loader_stop(). */
+int loader_start(struct loader **ret, const char *db_url, const struct snap_dirs *dirs,
+		 struct snap *snap, loader_done_h *done_h, void *arg);
 void loader_stop(struct loader *loader);
 
 /* Asks for a tenant (0: node settings) again. Any thread. reply may be NULL; answered when the new

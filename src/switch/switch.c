@@ -202,7 +202,9 @@ static int start_snapshot(struct sw *sw)
 	if (err)
 		return err;
 
-	return loader_start(&sw->loader, sw->db_url, sw->snap, on_loaded, sw);
+	return loader_start(&sw->loader, sw->db_url,
+			    &(struct snap_dirs){ sw->config->data_dir, sw->config->share_dir },
+			    sw->snap, on_loaded, sw);
 }
 
 static int start_edge(struct sw *sw)

@@ -58,12 +58,12 @@ void web_cache_free(struct web_cache *cache)
 
 /*
  * Only lists of the registry: nothing else is a function of the revisions alone. Users are left out,
- * because their last login is not configuration.
+ * because their last login is not configuration; what is decorated shows states.
  */
 static bool cacheable(const struct rest *rest)
 {
 	return rest->route && rest->route->handler == rest_entity_list && rest->entity &&
-	       strcmp(rest->entity->name, "user");
+	       !rest->entity->decorate && strcmp(rest->entity->name, "user");
 }
 
 /* Who sees the same rows: one tenant, one set of rights. */

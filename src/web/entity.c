@@ -142,6 +142,50 @@ static int read_reveal(struct rest *rest)
 	return 0;
 }
 
+/* What is shown beside the configuration (sch_entity.decorate); fields: those that were asked for. */
+static int decorate(struct rest *rest, json_t *rows, const char *fields)
+{
+	size_t i;
+	json_t *row, *value;
+	const char *key;
+	void *tmp;
+	int err = rest->entity->decorate ? rest->entity->decorate(&rest->ctx, rows) : 0;
+
+	if (err || !fields || !rest->entity->decorate)
+		return err;
+	json_array_foreach(rows, i, row)
+		json_object_foreach_safe(row, tmp, key, value) {
+			const char *at = strstr(fields, key);
+			size_t n = strlen(key);
+
+			while (at && !((at == fields || at[-1] == ',') && (!at[n] || at[n] == ',')))
+				at = strstr(at + 1, key);
+			if (!at && strcmp(key, "id"))
+				(void)json_object_del(row, key);
+		}
+	return 0;
+}
+
+static int decorate_text(struct rest *rest, struct sch_out *rows, const char *fields)
+{
+	json_t *list;
+	char *text = NULL;
+	int err;
+
+	if (!rest->entity->decorate)
+		return 0;
+	list = json_loadb(rows->text, rows->len, 0, NULL);
+	err = list ? decorate(rest, list, fields) : -ENOMEM;
+	if (!err)
+		text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	if (err || !text)
+		return err ? err : -ENOMEM;
+	sch_out_free(rows);
+	*rows = (struct sch_out){ .text = text, .len = strlen(text), .size = strlen(text) + 1 };
+	return 0;
+}
+
 /* ------------------------------------------------------------------ lists */
 
 static void link_header(struct rest *rest, const struct sch_query *query, int64_t total)
@@ -217,6 +261,8 @@ int rest_entity_list(struct rest *rest)
 	if (err)
 		return err;
 	err = sch_list(&rest->ctx, rest->entity, &query, &rows, &total);
+	if (!err)
+		err = decorate_text(rest, &rows, query.fields);
 	if (err)
 		goto out;
 	err = answer_list(rest, &query, &rows, total);
@@ -262,14 +308,21 @@ static void location(struct rest *rest, const json_t *row)
 			    (long long)js_int(row, "id", 0));
 }
 
-static int answer_object(struct rest *rest, int status, int64_t id)
+int rest_answer_object(struct rest *rest, int status, int64_t id)
 {
-	json_t *row = NULL;
+	json_t *row = NULL, *rows;
 	int64_t revision;
 	int err = sch_get(&rest->ctx, rest->entity, id, &row);
 
-	if (err)
+	if (!err && rest->entity->decorate) {
+		rows = json_pack("[O]", row);
+		err = rows ? decorate(rest, rows, NULL) : -ENOMEM;
+		json_decref(rows);
+	}
+	if (err) {
+		json_decref(row);
 		return err;
+	}
 	revision = js_int(row, "revision", 0);
 	if (status == 201)
 		location(rest, row);
@@ -299,7 +352,7 @@ int rest_entity_get(struct rest *rest)
 
 	if (!err)
 		err = read_reveal(rest);
-	return err ? err : answer_object(rest, 200, id);
+	return err ? err : rest_answer_object(rest, 200, id);
 }
 
 /* ------------------------------------------------------------------ writes */
@@ -321,7 +374,7 @@ static int64_t if_revision(const struct rest *rest)
 }
 
 /* What follows every write: the event, and the apply that old clients expect (D-052). */
-static void written(struct rest *rest, int64_t id, const char *action)
+void rest_written(struct rest *rest, int64_t id, const char *action)
 {
 	struct web *web = rest->web;
 	char subject[64];
@@ -424,9 +477,9 @@ int rest_entity_create(struct rest *rest)
 	if (err)
 		return err;
 	if (!repeated)
-		written(rest, id, "created");
+		rest_written(rest, id, "created");
 	rest->ctx.reveal_secrets = !repeated; /* once, to whoever made it (D-364) */
-	return answer_object(rest, 201, id);
+	return rest_answer_object(rest, 201, id);
 }
 
 static int modify(struct rest *rest, enum sch_write how, int64_t id)
@@ -440,8 +493,8 @@ static int modify(struct rest *rest, enum sch_write how, int64_t id)
 	json_decref(body);
 	if (err)
 		return err;
-	written(rest, id, "modified");
-	return answer_object(rest, 200, id);
+	rest_written(rest, id, "modified");
+	return rest_answer_object(rest, 200, id);
 }
 
 int rest_entity_put(struct rest *rest)
@@ -471,7 +524,7 @@ int rest_entity_delete(struct rest *rest)
 	err = sch_delete(&rest->ctx, rest->entity, id, if_revision(rest));
 	if (err)
 		return err;
-	written(rest, id, "deleted");
+	rest_written(rest, id, "deleted");
 	if (rest->family == FAMILY_V2 && !rest->ctx.reset)
 		return rest_answer_empty(rest, 204);
 	return rest_answer(rest, 200,
@@ -506,7 +559,7 @@ int rest_settings_get(struct rest *rest)
 
 	if (!err)
 		err = read_reveal(rest);
-	return err ? err : answer_object(rest, 200, id);
+	return err ? err : rest_answer_object(rest, 200, id);
 }
 
 int rest_settings_put(struct rest *rest)
@@ -589,7 +642,7 @@ int rest_entity_import(struct rest *rest)
 			return err;
 		if (js_int(report, "created", 0) + js_int(report, "updated", 0) > 0 &&
 		    modes[i].mode != SCH_IMPORT_PREVIEW)
-			written(rest, 0, "modified");
+			rest_written(rest, 0, "modified");
 		return rest_answer(rest, 200, report);
 	}
 	return bad_arg(rest, "mode");

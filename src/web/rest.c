@@ -483,7 +483,9 @@ static int set_context(struct rest *rest)
 	if (!rest->entity)
 		return 0;
 	if (rest->entity->scope == SCH_PBX) {
-		if (!who->node_rights)
+		bool reads = rest->entity->shared && rest->req->method & WEB_READS;
+
+		if (!who->node_rights && !reads)
 			return rest_problem(rest, -EFORBIDDEN, "node_only",
 					    REST_TEXT(rest, "Riservato all'amministratore della macchina.",
 						      "Only the machine's administrator may do this."));

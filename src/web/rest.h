@@ -110,6 +110,11 @@ enum {
 	ECONFLICT,     /* 409 */
 };
 
+/* Of an entity: the object as the answer, and what follows every write of one (the event, the apply that
+ * old clients expect, D-052). rest->entity is set. */
+int rest_answer_object(struct rest *rest, int status, int64_t id);
+void rest_written(struct rest *rest, int64_t id, const char *action);
+
 /* Sets an ETag from the answer's bytes and turns the answer into a 304 if the client has it. */
 void rest_etag(struct rest *rest, int64_t revision);
 

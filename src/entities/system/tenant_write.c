@@ -232,7 +232,9 @@ static int seed_contents(struct sch_ctx *ctx, const char *password)
 		err = seed_one_role(ctx, &seed_roles[i]);
 	for (size_t i = 0; !err && i < sizeof(seed_users) / sizeof(seed_users[0]); i++)
 		err = seed_one_user(ctx, &seed_users[i], password);
-	return err ? err : seed_templates(ctx);
+	if (!err)
+		err = seed_templates(ctx);
+	return err ? err : sch_seed_scope(ctx);
 }
 
 int tenant_after_write(struct sch_ctx *ctx, int64_t id, const json_t *row, const json_t *old)

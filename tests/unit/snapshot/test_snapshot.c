@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "audio/store.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/seal.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OK(call) assert_int_equal(call, 0)
 
@@ -38,6 +40,7 @@ static void node_init(struct node *node, struct testdb *t)
 	assert_non_null(node->ctx);
 	OK(seal_init(t->dir));
 	OK(sch_migrate(t->db));
+	OK(audio_migrate(t->db));
 	OK(arena_alloc(&node->ctx->arena, 4096));
 	node->ctx->db = t->db;
 	node->ctx->lang = SCH_EN;
@@ -105,7 +108,8 @@ static void load_sip(struct node *node)
 {
 	arena_free(node->sip_arena);
 	OK(arena_alloc(&node->sip_arena, 4096));
-	OK(snap_sip_load(&node->sip, node->sip_arena, node->t->db));
+	OK(snap_sip_load(&node->sip, node->sip_arena, node->t->db,
+			 &(struct snap_dirs){ "/data", AOIDE_SHARE }));
 }
 
 /* Applied and loaded. */
@@ -190,7 +194,7 @@ static bool fits(enum snap_bind_type bind, const struct sch_field *f)
 		return f->type == SCH_TEXT || f->type == SCH_DIGITS || f->type == SCH_PHONE ||
 		       f->type == SCH_HOST;
 	case SNAP_B_LENT:
-		return f->type == SCH_TEXT || f->type == SCH_SECRET;
+		return f->type == SCH_TEXT || f->type == SCH_SECRET || f->type == SCH_LIST;
 	case SNAP_B_ENUM:
 		return f->type == SCH_ENUM;
 	case SNAP_B_CODECS:
@@ -240,6 +244,10 @@ static void bindings_are_in_step_with_the_registry(void **state)
 	check_binds("extension", "extension_template", snap_extension_binds,
 		    snap_n_extension_binds);
 	check_binds("sip_settings", NULL, snap_sip_binds, snap_n_sip_binds);
+	check_binds("audio_file", NULL, snap_audio_binds, snap_n_audio_binds);
+	check_binds("moh_class", NULL, snap_moh_binds, snap_n_moh_binds);
+	check_binds("audio_settings", NULL, snap_audio_settings_binds,
+		    snap_n_audio_settings_binds);
 }
 
 /* ------------------------------------------------------------------ loading */
@@ -610,6 +618,142 @@ static void networks_by_prefix(void **state)
 	assert_true(allows(NULL, 0, "8.8.8.8"));
 }
 
+/* ------------------------------------------------------------------ sound */
+
+static void content(struct node *node, enum audio_kind kind, int64_t owner, const char *name,
+		    bool ready, struct audio_content *ret)
+{
+	const struct audio_info info = { .duration_ms = 1000, .rate_hz = 8000 };
+	char replaced[AUDIO_NAME_SIZE];
+	bool stale;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->kind = kind;
+	ret->owner_id = owner;
+	ret->tenant_id = kind == AUDIO_PROMPT ? 0 : node->tenant_id;
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	(void)snprintf(ret->incoming, sizeof(ret->incoming), "aa");
+	OK(audio_stage(node->t->db, ret, replaced));
+	if (ready)
+		OK(audio_set_ready(node->t->db, ret, &info, &stale));
+}
+
+static int64_t named(struct node *node, const char *entity, const char *title)
+{
+	int64_t id = 0;
+
+	OK(sch_find_title(&id, node->ctx, sch_find(entity), title));
+	return id;
+}
+
+static void what_is_played_has_a_path(void **state)
+{
+	struct node node;
+	struct audio_content c[4];
+	const struct snap_tenant *tenant;
+	const struct snap_audio *audio;
+	const struct snap_moh *moh;
+	char text[200], path[300];
+	int64_t welcome, waiting, jazz, empty;
+
+	node_init(&node, *state);
+	welcome = write_object(&node, "audio_file", SCH_CREATE, 0, "{\"name\": \"welcome & co\"}");
+	waiting = write_object(&node, "audio_file", SCH_CREATE, 0, "{\"name\": \"waiting\"}");
+	content(&node, AUDIO_FILE, welcome, "", true, &c[0]);
+	content(&node, AUDIO_FILE, waiting, "", false, &c[1]);
+	jazz = write_object(&node, "moh_class", SCH_CREATE, 0, "{\"name\": \"Jazz\", \"random\": true}");
+	empty = write_object(&node, "moh_class", SCH_CREATE, 0, "{\"name\": \"Empty\"}");
+	content(&node, AUDIO_MOH, jazz, "", true, &c[2]);
+	content(&node, AUDIO_MOH, jazz, "", true, &c[3]);
+	/* The order is the list's, not that of the uploads. */
+	(void)snprintf(text, sizeof(text), "{\"files\": [{\"file\": %lld, \"name\": \"b\"}, {\"file\": %lld}]}",
+		       (long long)c[3].id, (long long)c[2].id);
+	(void)write_object(&node, "moh_class", SCH_PATCH, jazz, text);
+	(void)snprintf(text, sizeof(text), "{\"default_moh_class\": %lld}", (long long)jazz);
+	(void)write_object(&node, "audio_settings", SCH_PATCH, 0, text);
+	tenant = load(&node);
+
+	audio = snap_audio_by_name(tenant, "custom/welcome & co");
+	assert_non_null(audio);
+	assert_ptr_equal(audio, snap_audio_find(tenant, welcome));
+	(void)snprintf(path, sizeof(path), "/data/audio/%lld/%lld.wav", (long long)node.tenant_id,
+		       (long long)welcome);
+	assert_string_equal(audio->path, path);
+	assert_null(snap_audio_find(tenant, waiting)->path); /* not converted yet */
+	audio = snap_audio_by_name(tenant, "builtin/rec-start");
+	assert_null(audio->path);
+	assert_string_equal(audio->prompt, "rec-start");
+	assert_string_equal(tenant->spy_audio->name, "builtin/spy-start");
+	assert_string_equal(tenant->language, "it");
+
+	moh = snap_moh_find(tenant, jazz);
+	assert_true(moh->random);
+	assert_int_equal(moh->n_files, 2);
+	(void)snprintf(path, sizeof(path), "/data/audio/%lld/moh/%lld/0002-%lld.wav",
+		       (long long)node.tenant_id, (long long)jazz, (long long)c[3].id);
+	assert_string_equal(moh->files[0], path);
+	assert_ptr_equal(snap_moh_find(tenant, 999999), moh); /* the default */
+	assert_string_equal(snap_moh_find(tenant, empty)->files[0], AOIDE_SHARE "/moh/default.wav");
+	assert_string_equal(snap_moh_find(tenant, named(&node, "moh_class", "class3"))->files[0],
+			    AOIDE_SHARE "/moh/class3.wav");
+	assert_int_equal(access(AOIDE_SHARE "/moh/class3.wav", R_OK), 0);
+
+	snap_tenant_free((struct snap_tenant *)tenant);
+	node_free(&node);
+}
+
+static void a_custom_language_inherits_from_its_base(void **state)
+{
+	struct node node;
+	struct audio_content c;
+	struct arena *arena = NULL;
+	struct snap_sip *sip = NULL;
+	struct snap *snap = NULL;
+	char path[300];
+	int64_t id;
+
+	node_init(&node, *state);
+	node.ctx->tenant_id = 0;
+	id = write_object(&node, "language", SCH_CREATE, 0,
+			  "{\"name\": \"Ours\", \"base\": \"it\", \"variant\": \"ours\"}");
+	(void)write_object(&node, "language", SCH_CREATE, 0,
+			   "{\"name\": \"Mexico\", \"base\": \"es\", \"variant\": \"mx\"}");
+	node.ctx->tenant_id = node.tenant_id;
+	content(&node, AUDIO_PROMPT, id, "echo/intro", true, &c);
+	content(&node, AUDIO_PROMPT, id, "beep", false, &c);
+	OK(sch_apply(node.t->db, 0, NULL));
+
+	OK(arena_alloc(&arena, 4096));
+	OK(snap_sip_load(&sip, arena, node.t->db, &(struct snap_dirs){ "/data", AOIDE_SHARE }));
+	OK(snap_alloc(&snap));
+	snap_swap_sip(snap, sip, arena);
+
+	OK(snap_prompt_path(path, sizeof(path), snap, "it_ours", "echo/intro"));
+	assert_string_equal(path, "/data/audio/lang/it_ours/echo/intro.wav");
+	OK(snap_prompt_path(path, sizeof(path), snap, "it_ours", "beep"));
+	assert_string_equal(path, AOIDE_SHARE "/prompts/it/beep.wav");
+	OK(snap_prompt_path(path, sizeof(path), snap, "us", "numbers/21"));
+	assert_string_equal(path, AOIDE_SHARE "/prompts/us/numbers/21.wav");
+	assert_int_equal(access(path, R_OK), 0);
+	OK(snap_prompt_path(path, sizeof(path), snap, "es_mx", "numbers/21"));
+	assert_string_equal(path, AOIDE_SHARE "/prompts/us/numbers/21.wav");
+	OK(snap_prompt_path(path, sizeof(path), snap, "fr", "numbers/21"));
+	assert_string_equal(path, AOIDE_SHARE "/prompts/it/numbers/21.wav");
+	assert_int_equal(snap_prompt_path(path, sizeof(path), snap, "it", "../../etc/passwd"), -ENOENT);
+	assert_int_equal(snap_prompt_path(path, 10, snap, "it", "beep"), -ENAMETOOLONG);
+
+	/* Every prompt of the table has its recording in both languages. */
+	for (uint32_t i = 0; i < sip->n_prompts; i++) {
+		OK(snap_prompt_path(path, sizeof(path), snap, "it", sip->prompts[i]));
+		assert_int_equal(access(path, R_OK), 0);
+		OK(snap_prompt_path(path, sizeof(path), snap, "us", sip->prompts[i]));
+		assert_int_equal(access(path, R_OK), 0);
+	}
+	assert_true(sip->n_prompts > 400);
+	snap_free(snap);
+	node_free(&node);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -624,6 +768,9 @@ int main(void)
 			    what_is_not_applied_is_not_seen),
 		TESTDB_BOTH("[BASE-45] [PLT-51] broken values are never generous",
 			    broken_values_are_never_generous),
+		TESTDB_BOTH("what is played has a path", what_is_played_has_a_path),
+		TESTDB_BOTH("a custom language inherits from its base",
+			    a_custom_language_inherits_from_its_base),
 		{ "tenants are swapped in and out", tenants_are_swapped_in_and_out, NULL, NULL,
 		  NULL },
 		{ "a call keeps its snapshot", a_call_keeps_its_snapshot, NULL, NULL, NULL },

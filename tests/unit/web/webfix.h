@@ -21,6 +21,7 @@
 #include <openssl/ssl.h>
 
 #include "app/prepare.h"
+#include "audio/store.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -298,6 +299,7 @@ static inline int fix_setup(void **state)
 	}
 	assert_int_equal(db_open(&f->db, path, why, sizeof(why)), 0);
 	assert_int_equal(sch_migrate(f->db), 0);
+	assert_int_equal(audio_migrate(f->db), 0);
 	assert_int_equal(cdr_migrate(f->db), 0);
 	assert_int_equal(sch_tenant_find(&f->tenant_id, f->db, "default"), 0);
 	assert_int_equal(sch_salt(f->salt, f->db, "default"), 0);
