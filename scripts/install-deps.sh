@@ -11,7 +11,7 @@ kind=${1:-build}
 packages="gcc libc6-dev make meson ninja-build pkgconf python3-minimal ca-certificates
 libre-dev libssl-dev libjansson-dev libsodium-dev libsqlite3-dev libpq-dev libwebsockets-dev
 libcap-dev libexpat1-dev liburing-dev libcmocka-dev
-libsndfile1-dev libmpg123-dev libarchive-dev libspeexdsp-dev libspandsp-dev libopus-dev libgsm1-dev
+libsndfile1-dev libmpg123-dev libarchive-dev libspeexdsp-dev libspandsp-dev libopus-dev libogg-dev libgsm1-dev
 libbcg729-dev"
 if [ "$kind" = test ]; then
 	packages="$packages clang libclang-rt-dev llvm valgrind curl openssl procps
