@@ -6,12 +6,6 @@
 
 /* What the relay sends by itself: music on hold and digits. Every RELAY_TICK_MS, relay thread only. */
 
-#define DIGIT_PAUSE_US 60000 /* between two digits */
-#define DIGIT_ENDS     3     /* the end is sent three times: RFC 4733 section 2.5.1.4 */
-#define DIGIT_VOLUME   10    /* -10 dBm0 */
-#define DIGIT_MIN_MS   40
-#define DIGIT_MAX_MS   6000 /* 16 bits of duration at 8 kHz hold 8 s */
-
 static void send_own(struct relay *relay, struct stream *stream, enum out_source source,
 		     struct hdr_rtp *hdr, const uint8_t *payload, size_t len)
 {
@@ -88,84 +82,8 @@ void generate_music_stop(struct relay *relay, struct stream *stream)
 {
 	stream->music = false;
 	stream->music_wait = 0;
-	if (!stream->tone.active)
+	if (!stream->digits.active)
 		relay_gen_remove(relay, stream);
-}
-
-/* ------------------------------------------------------------------ digits, RFC 4733 */
-
-static void next_digit(struct stream *stream)
-{
-	stream->tone.n--;
-	for (unsigned i = 0; i < stream->tone.n; i++) {
-		stream->tone.event[i] = stream->tone.event[i + 1];
-		stream->tone.ms[i] = stream->tone.ms[i + 1];
-	}
-	stream->tone.started = false;
-	stream->tone.ends_sent = 0;
-}
-
-static void tone_tick(struct relay *relay, struct stream *stream)
-{
-	struct hdr_rtp hdr = { .pt = (uint8_t)stream->dtmf_pt };
-	struct hdr_event event = { .event = stream->tone.event[0], .volume = DIGIT_VOLUME };
-	uint8_t payload[4];
-	uint32_t ms;
-
-	if (relay->now_us < stream->tone.pause_until_us)
-		return;
-	if (!stream->tone.n || stream->dtmf_pt < 0 || !may_send(stream)) {
-		stream->tone.n = 0;
-		stream->tone.active = false;
-		stream->music_marker = true;
-		if (!stream->music)
-			relay_gen_remove(relay, stream);
-		return;
-	}
-
-	if (!stream->tone.started) {
-		out_start_own(&stream->out, relay->now_us);
-		stream->tone.started = true;
-		stream->tone.sent_ms = 0;
-		stream->tone.start_ts =
-			out_next_ts(&stream->out, stream->clock_hz, relay->now_us);
-		if (stream->tone.start_ts == stream->out.ts)
-			stream->tone.start_ts += stream->clock_hz / 100;
-		hdr.marker = true;
-	}
-
-	ms = stream->tone.sent_ms + RELAY_TICK_MS;
-	event.end = ms >= stream->tone.ms[0];
-	if (event.end)
-		ms = stream->tone.ms[0];
-	else
-		stream->tone.sent_ms = (uint16_t)ms;
-	event.duration = (uint16_t)((uint64_t)ms * stream->clock_hz / 1000 > UINT16_MAX
-					    ? UINT16_MAX
-					    : (uint64_t)ms * stream->clock_hz / 1000);
-	hdr.ts = stream->tone.start_ts;
-	hdr_event_write(payload, &event);
-	send_own(relay, stream, OUT_DTMF, &hdr, payload, sizeof(payload));
-
-	if (event.end && ++stream->tone.ends_sent == DIGIT_ENDS) {
-		next_digit(stream);
-		stream->tone.pause_until_us = relay->now_us + (stream->tone.n ? DIGIT_PAUSE_US : 0);
-	}
-}
-
-void generate_digit(struct relay *relay, struct stream *stream, uint8_t event, uint32_t ms)
-{
-	unsigned n = stream->tone.n;
-
-	if (stream->dtmf_pt < 0 || n == STREAM_DTMF_QUEUE)
-		return;
-
-	ms = ms < DIGIT_MIN_MS ? DIGIT_MIN_MS : ms > DIGIT_MAX_MS ? DIGIT_MAX_MS : ms;
-	stream->tone.event[n] = event;
-	stream->tone.ms[n] = (uint16_t)ms;
-	stream->tone.n++;
-	stream->tone.active = true;
-	relay_gen_add(relay, stream);
 }
 
 /* ------------------------------------------------------------------ tick */
@@ -176,8 +94,8 @@ void generate_tick(struct relay *relay)
 
 	for (struct stream *stream = relay->gens; stream; stream = next) {
 		next = stream->gen_next; /* a tick may take the stream out */
-		if (stream->tone.active)
-			tone_tick(relay, stream);
+		if (stream->digits.active)
+			digits_tick(relay, stream);
 		else if (stream->music)
 			music_tick(relay, stream);
 	}

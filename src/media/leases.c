@@ -289,7 +289,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 	stream->mux = msg->flags & MP_OPEN_MUX;
 	stream->tos = msg->tos ? msg->tos : stream->video ? TOS_VIDEO : TOS_AUDIO;
 	stream->timeout_ms = msg->timeout_ms;
-	stream->clock_hz = 8000;
+	stream->clock_hz = stream->dtmf_hz = 8000;
 	stream->dtmf_pt = stream->dtmf_pt_in = -1;
 	stream->claimed = true;
 	table_in(control, conn->lease, stream);

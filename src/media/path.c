@@ -274,6 +274,7 @@ void path_set_remote(struct relay *relay, struct stream *stream, const struct mp
 	stream->dtmf_tx = remote->dtmf_tx;
 	stream->dtmf_pt = remote->dtmf_pt;
 	stream->dtmf_pt_in = remote->dtmf_pt_in;
+	stream->dtmf_hz = remote->dtmf_hz ? remote->dtmf_hz : stream->clock_hz;
 	stream->heard_at_us = relay->now_us; /* the silence that counts begins now */
 	stream->timed_out = false;
 
@@ -427,43 +428,6 @@ void stream_stats(const struct stream *stream, struct media_stats *ret)
 	fill_quality(stream, stream_expected(stream), ret);
 }
 
-void path_digit_done(struct relay *relay, struct stream *stream)
-{
-	struct relay_ev ev = { .type = REV_DIGIT, .id = stream->id, .lease = stream->lease };
-
-	stream->digit.active = false;
-	stream->digit.any_done = true;
-	stream->digit.done_ts = stream->digit.ts;
-	if (relay->now_us - stream->digit.reported_us < MEDIA_DIGIT_GAP_US)
-		return; /* nobody presses keys that fast */
-	stream->digit.reported_us = relay->now_us;
-
-	ev.u.digit.event = stream->digit.event;
-	ev.u.digit.duration_ms = stream->digit.duration * 1000u / stream->clock_hz;
-	relay_event(relay, &ev, true);
-}
-
-static void see_digit(struct relay *relay, struct stream *stream, const struct hdr_rtp *hdr,
-		      const uint8_t *data)
-{
-	struct hdr_event event;
-
-	if (hdr_event_parse(&event, data + hdr->payload_at, hdr->payload_len) || event.event > 15)
-		return;
-	if (stream->digit.any_done && stream->digit.done_ts == hdr->ts)
-		return; /* the end is sent three times */
-	if (stream->digit.active && stream->digit.ts != hdr->ts)
-		path_digit_done(relay, stream); /* its end was lost */
-
-	stream->digit.active = true;
-	stream->digit.ts = hdr->ts;
-	stream->digit.event = event.event;
-	stream->digit.duration = event.duration;
-	stream->digit.seen_us = relay->now_us;
-	if (event.end)
-		path_digit_done(relay, stream);
-}
-
 /* ------------------------------------------------------------------ receiving */
 
 static void drop(struct relay *relay, struct stream *stream)
@@ -511,10 +475,10 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 		drop(relay, stream);
 		return false;
 	}
-	if (hdr.pt == stream->dtmf_pt_in)
-		see_digit(relay, stream, &hdr, data);
+	if (hdr.pt == stream->dtmf_pt_in && !listen_event(relay, stream, &hdr, data))
+		return false;
 
-	if (!peer || stream->music || peer->music || peer->tone.active || !may_send(peer))
+	if (!peer || stream->music || peer->music || peer->digits.active || !may_send(peer))
 		return false;
 
 	pt = map_pt(stream, peer, hdr.pt);

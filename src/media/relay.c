@@ -201,8 +201,12 @@ void relay_gen_remove(struct relay *relay, struct stream *stream)
 
 static void unbridge(struct stream *stream)
 {
-	if (stream->peer)
+	if (stream->peer) {
+		/* A key that is pressed there can no longer be heard to be let go. */
+		digits_release(stream->peer, 0);
+		digits_release(stream, 0);
 		stream->peer->peer = NULL;
+	}
 	stream->peer = NULL;
 }
 
@@ -213,7 +217,7 @@ static void list_in(struct relay *relay, struct stream *stream)
 	if (relay->streams)
 		relay->streams->prev = stream;
 	relay->streams = stream;
-	if (stream->music || stream->tone.active)
+	if (stream->music || stream->digits.active)
 		relay_gen_add(relay, stream);
 }
 
@@ -323,7 +327,7 @@ static void on_music_stop(struct relay *relay, const struct relay_cmd *cmd)
 
 static void on_dtmf(struct relay *relay, const struct relay_cmd *cmd)
 {
-	generate_digit(relay, cmd->stream, cmd->u.digit.event, cmd->u.digit.duration_ms);
+	digits_send(relay, cmd->stream, cmd->u.digit.event, cmd->u.digit.duration_ms);
 }
 
 static void on_message(struct relay *relay, const struct relay_cmd *cmd)
@@ -418,8 +422,7 @@ static void housekeeping(struct relay *relay)
 	for (struct stream *s = relay->streams; s; s = s->next) {
 		struct relay_ev ev = { .type = REV_TIMEOUT, .id = s->id, .lease = s->lease };
 
-		if (s->digit.active && relay->now_us - s->digit.seen_us >= MEDIA_DIGIT_STALE_US)
-			path_digit_done(relay, s);
+		listen_stale(relay, s);
 		report_due(relay, s);
 		if (!s->timeout_ms || s->timed_out || !(s->flags & MP_REMOTE_RECV) ||
 		    relay->now_us - s->heard_at_us < s->timeout_ms * 1000ull)

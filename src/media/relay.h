@@ -28,7 +28,6 @@
 
 #define MEDIA_LATCH_US       1000000 /* a better source may replace the first within this time */
 #define MEDIA_STRAYS_MAX     64      /* packets to a closed port before it is muted */
-#define MEDIA_DIGIT_GAP_US   20000   /* digits of one stream are not reported faster */
 #define MEDIA_DIGIT_STALE_US 200000  /* an event whose end was lost has ended */
 
 enum relay_cmd_type {
@@ -177,13 +176,11 @@ void path_send(struct relay *relay, struct stream *stream, const struct iovec *i
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len);
 void path_disconnect(struct slot *slot);
 void path_drain(struct relay *relay, struct sock *sock);
-void path_digit_done(struct relay *relay, struct stream *stream);
 
 /* generate.c: what we send ourselves, every RELAY_TICK_MS */
 void generate_tick(struct relay *relay);
 void generate_music_start(struct relay *relay, struct stream *stream, uint32_t moh_class);
 void generate_music_stop(struct relay *relay, struct stream *stream);
-void generate_digit(struct relay *relay, struct stream *stream, uint8_t event, uint32_t ms);
 
 /* out.c: continuity for the receiver */
 /* Numbers for a packet of a source; call for each packet in sending order. */

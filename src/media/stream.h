@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "media/client.h"
+#include "media/digits.h"
+#include "media/listen.h"
 #include "media/protocol.h"
 #include "media/rtcp.h"
 #include "media/rtphdr.h"
@@ -92,8 +94,6 @@ struct stream_in {
 	uint32_t jitter_max_q4;
 };
 
-#define STREAM_DTMF_QUEUE 32
-
 struct stream {
 	/* fixed */
 	uint64_t id, lease;
@@ -128,6 +128,7 @@ struct stream {
 	uint32_t clock_hz;           /* of formats[0] */
 	uint8_t dtmf_tx;             /* enum media_dtmf */
 	int16_t dtmf_pt, dtmf_pt_in;
+	uint32_t dtmf_hz;
 	uint8_t rank;         /* of the latched source; 0 none */
 	bool locked;          /* the source can no more be replaced */
 	bool rtcp_latched;
@@ -140,25 +141,8 @@ struct stream {
 	uint8_t music_wait;             /* ticks until the next packet */
 	bool music_marker;              /* it begins anew */
 
-	struct {
-		uint8_t event[STREAM_DTMF_QUEUE];
-		uint16_t ms[STREAM_DTMF_QUEUE];
-		uint8_t n;
-		bool active, started;
-		uint32_t start_ts;
-		uint16_t sent_ms;
-		uint8_t ends_sent;
-		uint64_t pause_until_us;
-	} tone;
-
-	struct { /* RFC 4733 seen in passing */
-		bool active;
-		uint8_t event;
-		uint32_t ts, done_ts;
-		bool any_done;
-		uint16_t duration;
-		uint64_t seen_us, reported_us;
-	} digit;
+	struct digits digits;      /* that we send */
+	struct listen_event digit; /* that comes */
 
 	struct stream_out out;
 	struct stream_in in;

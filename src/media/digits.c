@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "media/digits.h"
+
+#include <string.h>
+#include "media/relay.h"
+
+#define PAUSE_US    60000 /* between two digits */
+#define ENDS        3     /* the end is sent three times: RFC 4733 section 2.5.1.4 */
+#define MIN_MS      40
+#define MAX_MS      10000
+#define MAX_LIVE_MS 60000 /* nobody presses longer: the one who did is gone */
+#define SEGMENT_MAX 0xffffu
+
+static bool may_send(const struct stream *stream)
+{
+	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
+}
+
+static bool can_send(const struct stream *stream)
+{
+	return stream->dtmf_tx == MEDIA_DTMF_EVENT && stream->dtmf_pt >= 0;
+}
+
+/* ------------------------------------------------------------------ the queue */
+
+static struct digits_one *append(struct relay *relay, struct stream *stream)
+{
+	struct digits *digits = &stream->digits;
+
+	if (!can_send(stream) || digits->n == DIGITS_QUEUE)
+		return NULL;
+	digits->active = true;
+	relay_gen_add(relay, stream);
+	return &digits->queue[digits->n++];
+}
+
+void digits_send(struct relay *relay, struct stream *stream, uint8_t event, uint32_t ms)
+{
+	struct digits_one *one = append(relay, stream);
+
+	if (one)
+		*one = (struct digits_one){ .event = event,
+					    .volume = DIGITS_VOLUME,
+					    .ms = ms < MIN_MS ? MIN_MS : ms > MAX_MS ? MAX_MS : ms };
+}
+
+void digits_press(struct relay *relay, struct stream *stream, uint8_t event, uint8_t volume)
+{
+	struct digits_one *one;
+
+	digits_release(stream, 0); /* two keys at once: the first has been let go */
+	one = append(relay, stream);
+	if (one)
+		*one = (struct digits_one){ .event = event, .volume = volume, .live = true };
+}
+
+void digits_release(struct stream *stream, uint32_t ms)
+{
+	struct digits *digits = &stream->digits;
+	struct digits_one *last = digits->n ? &digits->queue[digits->n - 1] : NULL;
+
+	if (!last || !last->live)
+		return;
+	last->live = false;
+	last->ms = ms < MIN_MS ? MIN_MS : ms > MAX_LIVE_MS ? MAX_LIVE_MS : ms;
+	/* What was sent cannot be taken back. */
+	if (digits->n == 1 && digits->started && last->ms < digits->sent_ms)
+		last->ms = digits->sent_ms;
+}
+
+static void next_digit(struct stream *stream, uint64_t now_us)
+{
+	struct digits *digits = &stream->digits;
+
+	digits->n--;
+	memmove(digits->queue, digits->queue + 1, digits->n * sizeof(digits->queue[0]));
+	digits->started = false;
+	digits->ends_sent = 0;
+	digits->pause_until_us = now_us + (digits->n ? PAUSE_US : 0);
+}
+
+/* ------------------------------------------------------------------ events */
+
+static uint32_t units_of(const struct stream *stream, uint32_t ms)
+{
+	return (uint32_t)((uint64_t)ms * stream->dtmf_hz / 1000);
+}
+
+static void send_event(struct relay *relay, struct stream *stream, struct hdr_rtp *hdr,
+		       const struct hdr_event *event)
+{
+	uint8_t payload[4], head[HDR_RTP_BYTES];
+	struct iovec iov[2] = { { head, sizeof(head) }, { payload, sizeof(payload) } };
+
+	hdr->pt = (uint8_t)stream->dtmf_pt;
+	hdr->ts = stream->digits.ts;
+	out_own(&stream->out, OUT_DTMF, hdr, relay->now_us);
+	hdr_rtp_write(head, hdr);
+	hdr_event_write(payload, event);
+	path_send(relay, stream, iov, 2);
+}
+
+static void start_event(struct relay *relay, struct stream *stream)
+{
+	struct digits *digits = &stream->digits;
+
+	out_start_own(&stream->out, relay->now_us);
+	digits->started = true;
+	digits->sent_ms = 0;
+	digits->segment_ms = 0;
+	digits->ts = out_next_ts(&stream->out, stream->clock_hz, relay->now_us);
+	if (digits->ts == stream->out.ts)
+		digits->ts += stream->clock_hz / 100;
+}
+
+static void event_tick(struct relay *relay, struct stream *stream)
+{
+	struct digits *digits = &stream->digits;
+	const struct digits_one *one = &digits->queue[0];
+	struct hdr_event event = { .event = one->event, .volume = one->volume };
+	struct hdr_rtp hdr = { 0 };
+	uint32_t units;
+
+	if (!digits->started) {
+		start_event(relay, stream);
+		hdr.marker = true;
+	}
+	if (!digits->ends_sent)
+		digits->sent_ms += RELAY_TICK_MS;
+	event.end = one->live ? digits->sent_ms >= MAX_LIVE_MS : digits->sent_ms >= one->ms;
+	if (event.end && !one->live)
+		digits->sent_ms = one->ms;
+
+	/* Sixteen bits are full: a segment without an end, and another that goes on (section 2.5.1.3). */
+	units = units_of(stream, digits->sent_ms) - units_of(stream, digits->segment_ms);
+	if (units > SEGMENT_MAX) {
+		send_event(relay, stream, &hdr,
+			   &(struct hdr_event){ .event = one->event, .volume = one->volume,
+						.duration = SEGMENT_MAX });
+		digits->ts += SEGMENT_MAX;
+		digits->segment_ms += (uint32_t)((uint64_t)SEGMENT_MAX * 1000 / stream->dtmf_hz);
+		units = units_of(stream, digits->sent_ms) - units_of(stream, digits->segment_ms);
+		hdr.marker = false;
+	}
+	event.duration = (uint16_t)(units < SEGMENT_MAX ? units : SEGMENT_MAX);
+	send_event(relay, stream, &hdr, &event);
+
+	if (event.end && ++digits->ends_sent == ENDS)
+		next_digit(stream, relay->now_us);
+}
+
+/* ------------------------------------------------------------------ the tick */
+
+static void stop(struct relay *relay, struct stream *stream)
+{
+	stream->digits.n = 0;
+	stream->digits.active = false;
+	stream->digits.started = false;
+	stream->music_marker = true;
+	if (!stream->music)
+		relay_gen_remove(relay, stream);
+}
+
+void digits_tick(struct relay *relay, struct stream *stream)
+{
+	struct digits *digits = &stream->digits;
+
+	if (relay->now_us < digits->pause_until_us)
+		return;
+	if (!digits->n || !can_send(stream) || !may_send(stream))
+		stop(relay, stream);
+	else
+		event_tick(relay, stream);
+}
