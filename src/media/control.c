@@ -337,19 +337,23 @@ static int watch(struct control *control, int *fd)
 	return epoll_ctl(control->epoll_fd, EPOLL_CTL_ADD, *fd, &ev) ? -errno : 0;
 }
 
-/* Encoding half a minute of music into five codecs takes a while; calls do not wait for it. */
-static void *moh_main(void *arg)
+/* The cache's thread. */
+static void sounds_ready(void *arg)
 {
 	struct control *control = arg;
-	struct moh *moh = NULL;
-	int err = moh_load(&moh, control->opts.moh_file);
 
-	if (err)
-		log_error("media.moh.load", "music on hold cannot be read; those on hold hear silence",
-			  kv_text("file", control->opts.moh_file), kv_err(err));
-	else
-		atomic_store_explicit(&control->moh, moh, memory_order_release);
-	return NULL;
+	for (unsigned i = 0; i < atomic_load(&control->n_ready_relays); i++)
+		relay_sounds_ready(control->relays[i]);
+}
+
+/* What is played most is there before the first one is held. */
+static void prepare_music(struct control *control)
+{
+	struct sound *sound;
+	uint32_t frame;
+
+	if (!music_now(&sound, &frame, control->music, 0, 0, 1))
+		sound_unref(sound);
 }
 
 static int start(struct control *control)
@@ -371,10 +375,16 @@ static int start(struct control *control)
 		if (getrandom(&control->instance, sizeof(control->instance), 0) < 0)
 			return -errno;
 
+	err = sounds_alloc(&control->sounds, &(struct sounds_opts){ .ready_h = sounds_ready,
+								    .arg = control });
+	if (!err)
+		err = music_alloc(&control->music, control->sounds, control->opts.moh_file);
 	for (unsigned i = 0; i < control->opts.threads && !err; i++) {
-		err = relay_start(&control->relays[i], i, control->event_fd, &control->moh);
+		err = relay_start(&control->relays[i], i, control->event_fd, control->sounds,
+				  control->music);
 		control->n_relays += !err;
 	}
+	atomic_store(&control->n_ready_relays, control->n_relays);
 	if (!err)
 		err = pool_alloc(&control->pool, &pool);
 	if (!err)
@@ -385,9 +395,8 @@ static int start(struct control *control)
 		err = watch(control, &control->event_fd);
 	if (!err)
 		err = watch(control, &control->stop_fd);
-	if (!err && control->opts.moh_file)
-		control->moh_started =
-			!pthread_create(&control->moh_thread, NULL, moh_main, control);
+	if (!err)
+		prepare_music(control);
 	return err;
 }
 
@@ -430,12 +439,14 @@ void control_free(struct control *control)
 		relay_post_wait(control->relays[i], &(struct relay_cmd){ .type = RCMD_SYNC });
 	control_take_events(control);
 
+	/* The cache outlives the relays, but must not wake one that has gone. */
+	atomic_store(&control->n_ready_relays, 0);
+	sounds_stop(control->sounds);
 	for (unsigned i = 0; i < control->n_relays; i++)
 		relay_stop(control->relays[i]);
 	pool_free(control->pool);
-	if (control->moh_started)
-		pthread_join(control->moh_thread, NULL);
-	moh_free((struct moh *)(uintptr_t)atomic_load(&control->moh));
+	music_free(control->music);
+	sounds_free(control->sounds);
 	if (control->listen_fd >= 0)
 		close(control->listen_fd);
 	if (control->event_fd >= 0)

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 #include "media/control.h"
-#include "media/moh.h"
+#include "media/music.h"
 #include "media/pool.h"
 #include "media/relay.h"
 #include "media/wire.h"
@@ -55,9 +55,9 @@ struct control {
 	struct pool *pool;
 	struct stream *table[CONTROL_BUCKETS];
 	size_t n_streams, n_closing;
-	pthread_t moh_thread;
-	bool moh_started;
-	_Atomic(const struct moh *) moh;
+	struct sounds *sounds;
+	struct music *music;
+	_Atomic unsigned n_ready_relays; /* that may be told of sounds */
 	struct control_status status;
 };
 

@@ -2,6 +2,7 @@
 #include "media/digits.h"
 
 #include <string.h>
+#include "media/play.h"
 #include "media/relay.h"
 
 #define PAUSE_US    60000 /* between two digits */
@@ -156,8 +157,8 @@ static void stop(struct relay *relay, struct stream *stream)
 	stream->digits.n = 0;
 	stream->digits.active = false;
 	stream->digits.started = false;
-	stream->music_marker = true;
-	if (!stream->music)
+	stream->own_marker = true;
+	if (!play_wants_tick(stream))
 		relay_gen_remove(relay, stream);
 }
 

@@ -408,6 +408,11 @@ static void on_message(struct conn *conn, struct stream *stream, const struct mp
 		   &(struct relay_cmd){ .type = RCMD_MESSAGE, .stream = stream, .msg = msg }, true);
 }
 
+static void on_moh_file(struct conn *conn, struct stream *none, const struct mp_hdr *hdr)
+{
+	music_file(conn->control->music, (const void *)hdr);
+}
+
 static void on_stats(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
 {
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_STATS, .stream = stream }, true);
@@ -453,6 +458,9 @@ static const struct verb {
 	[MP_ICE] = { on_message },
 	[MP_CANDIDATE] = { on_message },
 	[MP_LISTEN] = { on_message },
+	[MP_PLAY] = { on_message },
+	[MP_PLAY_STOP] = { on_message },
+	[MP_MOH_FILE] = { on_moh_file, .no_stream = true },
 };
 
 void lease_command(struct conn *conn, const struct mp_hdr *hdr)

@@ -2,6 +2,7 @@
 #include "media/listen.h"
 
 #include "media/digits.h"
+#include "media/play.h"
 #include "media/relay.h"
 
 #define LAST_DIGIT   15      /* events above are flash, fax and lines (RFC 4733 section 3.2) */
@@ -31,6 +32,7 @@ static void tell(struct relay *relay, struct stream *stream, uint8_t event, uint
 	ev.u.digit.event = event;
 	ev.u.digit.duration_ms = ms;
 	relay_event(relay, &ev, true);
+	play_digit(relay, stream, event);
 }
 
 /* The peer that hears digits in another way than they come; NULL: none, or it hears something else. */
@@ -38,7 +40,7 @@ static struct stream *translated(const struct stream *stream)
 {
 	struct stream *peer = stream->peer;
 
-	return peer && !stream->digit.passes && !stream->music && !peer->music ? peer : NULL;
+	return peer && !stream->digit.passes && !stream->music && !peer->music && !peer->playing ? peer : NULL;
 }
 
 /* ------------------------------------------------------------------ RFC 4733 */

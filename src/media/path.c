@@ -478,7 +478,8 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 	if (hdr.pt == stream->dtmf_pt_in && !listen_event(relay, stream, &hdr, data))
 		return false;
 
-	if (!peer || stream->music || peer->music || peer->digits.active || !may_send(peer))
+	if (!peer || stream->music || peer->music || peer->playing || peer->digits.active ||
+	    !may_send(peer))
 		return false;
 
 	pt = map_pt(stream, peer, hdr.pt);
@@ -524,8 +525,8 @@ static void pass_rtcp(struct relay *relay, struct stream *stream, uint8_t *data,
 	struct stream *peer = stream->peer;
 	struct hdr_map self, about;
 
-	/* While one side hears music its reports are not about the other. */
-	if (!peer || stream->music || peer->music)
+	/* While one side hears music its reports are not about the other; an echo has none. */
+	if (!peer || peer == stream || stream->music || peer->music)
 		return;
 
 	self = map_of(peer, stream);

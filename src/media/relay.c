@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "media/play.h"
 #include "media/secure.h"
 #include "media/wire.h"
 
@@ -74,6 +75,12 @@ void relay_post(struct relay *relay, const struct relay_cmd *cmd, bool must_wake
 
 	atomic_store_explicit(&relay->cmds_waiting, true, memory_order_release);
 	relay->needs_wake |= must_wake;
+}
+
+void relay_sounds_ready(struct relay *relay)
+{
+	atomic_store_explicit(&relay->sounds_ready, true, memory_order_release);
+	wake(relay->wake_fd);
 }
 
 void relay_wake(struct relay *relay)
@@ -217,7 +224,7 @@ static void list_in(struct relay *relay, struct stream *stream)
 	if (relay->streams)
 		relay->streams->prev = stream;
 	relay->streams = stream;
-	if (stream->music || stream->digits.active)
+	if (play_wants_tick(stream) || stream->digits.active)
 		relay_gen_add(relay, stream);
 }
 
@@ -287,6 +294,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 
 	report_bye(relay, stream);
 	list_out(relay, stream);
+	play_close(stream);
 	path_disconnect(stream->slot);
 	secure_free(stream);
 	stream->slot->stream = NULL;
@@ -308,6 +316,9 @@ static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
 	unbridge(cmd->other);
 	cmd->stream->peer = cmd->other;
 	cmd->other->peer = cmd->stream;
+	/* An echo: a phone that heard its own SSRC would take it for a loop (RFC 3550 section 8.2). */
+	if (cmd->stream == cmd->other)
+		out_start_own(&cmd->stream->out, relay->now_us);
 }
 
 static void on_unbridge(struct relay *relay, const struct relay_cmd *cmd)
@@ -317,12 +328,12 @@ static void on_unbridge(struct relay *relay, const struct relay_cmd *cmd)
 
 static void on_music(struct relay *relay, const struct relay_cmd *cmd)
 {
-	generate_music_start(relay, cmd->stream, cmd->u.music.moh_class);
+	play_music_start(relay, cmd->stream, cmd->u.music.moh_class);
 }
 
 static void on_music_stop(struct relay *relay, const struct relay_cmd *cmd)
 {
-	generate_music_stop(relay, cmd->stream);
+	play_music_stop(relay, cmd->stream);
 }
 
 static void on_dtmf(struct relay *relay, const struct relay_cmd *cmd)
@@ -468,6 +479,8 @@ static void turn(struct relay *relay)
 		else
 			path_readable(relay, evs[i].data.ptr);
 	}
+	if (atomic_exchange_explicit(&relay->sounds_ready, false, memory_order_acquire))
+		play_ready(relay);
 	for (uint64_t i = 0; i < ticks && i < TICK_CATCH_UP; i++)
 		generate_tick(relay);
 	if (relay->now_us >= relay->house_at_us)
@@ -516,8 +529,8 @@ static void relay_free(struct relay *relay)
 	free(relay);
 }
 
-int relay_start(struct relay **ret, unsigned index, int control_fd,
-		const _Atomic(const struct moh *) *moh)
+int relay_start(struct relay **ret, unsigned index, int control_fd, struct sounds *sounds,
+		struct music *music)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
 	char name[16];
@@ -529,7 +542,8 @@ int relay_start(struct relay **ret, unsigned index, int control_fd,
 	pthread_mutex_init(&relay->lock, NULL);
 	relay->index = index;
 	relay->control_fd = control_fd;
-	relay->moh = moh;
+	relay->sounds = sounds;
+	relay->music = music;
 	relay->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	relay->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

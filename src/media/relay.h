@@ -97,7 +97,8 @@ struct ev_queue {
 	size_t n, cap;
 };
 
-struct moh;
+struct music;
+struct sounds;
 
 struct relay {
 	/* shared */
@@ -109,7 +110,9 @@ struct relay {
 	int wake_fd;     /* to this thread */
 	int control_fd;  /* to the control thread */
 	unsigned index;
-	const _Atomic(const struct moh *) *moh;
+	_Atomic bool sounds_ready;
+	struct sounds *sounds;
+	struct music *music;
 
 	/* control thread */
 	pthread_t thread;
@@ -136,8 +139,9 @@ struct relay {
 	struct iovec out_iov[RELAY_BATCH];
 };
 
-int relay_start(struct relay **ret, unsigned index, int control_fd,
-		const _Atomic(const struct moh *) *moh);
+/* sounds and music are borrowed. */
+int relay_start(struct relay **ret, unsigned index, int control_fd, struct sounds *sounds,
+		struct music *music);
 /* Ends the thread and frees what it owned, streams and slots not included. */
 void relay_stop(struct relay *relay);
 
@@ -145,6 +149,8 @@ void relay_stop(struct relay *relay);
 void relay_post(struct relay *relay, const struct relay_cmd *cmd, bool wake);
 /* Posts and waits until the thread has taken it; for moves, which are rare. */
 void relay_post_wait(struct relay *relay, struct relay_cmd *cmd);
+/* Any thread: sounds that were waited for can be had now. */
+void relay_sounds_ready(struct relay *relay);
 /* Writes the wake-ups of this turn of the control thread. */
 void relay_wake(struct relay *relay);
 /* Takes the events; the caller frees *ret. Returns their number. */
@@ -179,8 +185,9 @@ void path_drain(struct relay *relay, struct sock *sock);
 
 /* generate.c: what we send ourselves, every RELAY_TICK_MS */
 void generate_tick(struct relay *relay);
-void generate_music_start(struct relay *relay, struct stream *stream, uint32_t moh_class);
-void generate_music_stop(struct relay *relay, struct stream *stream);
+bool relay_may_send(const struct stream *stream);
+void relay_send_own(struct relay *relay, struct stream *stream, enum out_source source,
+		    struct hdr_rtp *hdr, const uint8_t *payload, size_t len);
 
 /* out.c: continuity for the receiver */
 /* Numbers for a packet of a source; call for each packet in sending order. */

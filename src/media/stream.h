@@ -16,6 +16,7 @@
  * A stream as the control thread and its relay thread see it. Each field has one owner; a stream
  * changes hands only through the command and event queues of relay.h, so nothing here is locked.
  */
+struct play;
 struct relay;
 struct secure;
 struct slot;
@@ -135,11 +136,13 @@ struct stream {
 	bool timed_out;
 	uint64_t latched_at_us, heard_at_us;
 
-	bool music;
-	uint32_t music_class;
-	uint32_t music_frame, music_ts; /* that come next */
-	uint8_t music_wait;             /* ticks until the next packet */
-	bool music_marker;              /* it begins anew */
+	struct play *play, *coming, *hold; /* play.h: sequence, the one being told, music */
+	bool music;                        /* hold is set: the bridge is silent both ways */
+	bool playing;                      /* play is set and replaces what the bridge says */
+	uint32_t own_ts;                   /* of what we send ourselves: comes next */
+	uint8_t own_wait;                  /* ticks until the next packet */
+	bool own_marker;                   /* it begins anew */
+	uint64_t own_next_us;              /* no packet of a tick before */
 
 	struct digits digits;      /* that we send */
 	struct listen_event digit; /* that comes */

@@ -230,8 +230,11 @@ void leg_event(const struct media_event *event, void *arg)
 		leg->has_stats = true;
 		leg->stats = event->stats;
 		break;
-	case MEDIA_EV_SECURED:
 	case MEDIA_EV_PLAYED:
+		leg->played++;
+		leg->last_played = *event;
+		break;
+	case MEDIA_EV_SECURED:
 	case MEDIA_EV_RECORDED:
 	case MEDIA_EV_TALKING:
 	case MEDIA_EV_FAX:

@@ -38,6 +38,8 @@ struct leg { /* a stream and what it told */
 	struct sa remote;
 	char digit[32];
 	uint32_t duration_ms;
+	unsigned played; /* sequences that ended; of the last one: */
+	struct media_event last_played;
 	struct media_stats stats;
 };
 

@@ -16,7 +16,6 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/err.h"
-#include "media/moh.h"
 #include "media/protocol.h"
 #include "media/sandbox.h"
 
@@ -149,47 +148,6 @@ static void a_digit_is_sent_as_telephone_event(void **state)
 	assert_int_equal(n, 4 + 3);
 	leg_close(&leg);
 	phone_close(&phone);
-}
-
-static void music_exists_in_every_codec_we_make(void **state)
-{
-	static const struct {
-		enum media_codec codec;
-		uint32_t clock_hz, frame_ts, bytes;
-	} expected[] = {
-		{ MEDIA_PCMA, 8000, 160, 160 }, { MEDIA_PCMU, 8000, 160, 160 },
-		{ MEDIA_G722, 8000, 160, 160 }, { MEDIA_GSM, 8000, 160, 33 },
-		{ MEDIA_OPUS, 48000, 960, 0 },	{ MEDIA_L16, 16000, 320, 640 },
-	};
-	char exe[256], path[400];
-	struct moh *moh = NULL;
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	assert_true(n > 0);
-	exe[n] = '\0';
-	*strrchr(exe, '/') = '\0';
-	(void)snprintf(path, sizeof(path), "%s/../../../../share/moh/default.wav", exe);
-	assert_int_equal(moh_load(&moh, path), 0);
-	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		const struct moh_track *track =
-			moh_track(moh, expected[i].codec, expected[i].clock_hz);
-		const uint8_t *payload;
-		uint32_t frames = 1;
-		size_t len;
-
-		assert_non_null(track);
-		assert_int_equal(track->frame_ts, expected[i].frame_ts);
-		assert_in_range(track->n_frames, 20 * 50, 30 * 50);
-		len = moh_payload(track, track->n_frames - 1, &frames, &payload);
-		assert_true(expected[i].bytes ? len == expected[i].bytes : len > 0 && len < 1276);
-		frames = 3;
-		len = moh_payload(track, track->n_frames - 2, &frames, &payload);
-		assert_int_equal(frames, expected[i].bytes ? 2 : 1);
-	}
-	assert_null(moh_track(moh, MEDIA_CODEC_OTHER, 8000));
-	moh_free(moh);
-	assert_int_equal(moh_load(&moh, "/nonexistent.wav"), -ENOENT);
-	assert_int_equal(moh_load(&moh, "/proc/self/exe"), -EINVAL);
 }
 
 /* ------------------------------------------------------------------ leases */
@@ -582,7 +540,6 @@ int main(void)
 		T_ID("[TEL-03]", hold_and_music_are_continuous),
 		T(a_codec_without_music_is_silent),
 		T_ID("[PLT-37]", a_digit_is_sent_as_telephone_event),
-		cmocka_unit_test(music_exists_in_every_codec_we_make),
 		T(streams_survive_the_switch_without_losing_a_packet),
 		T(a_kill_of_the_switch_loses_nothing_at_the_receiver),
 		T(a_dead_media_process_is_told_as_lost),
