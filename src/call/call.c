@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "call/leg_secure.h"
 #include "call/live.h"
 #include "call/record.h"
 #include "media/client.h"
@@ -357,7 +358,7 @@ static int take_offer(struct call *call, struct leg *leg, const struct sip_msg *
 		return err;
 
 	leg->remote = offer;
-	return 0;
+	return leg_secure_check(leg, offer);
 }
 
 int call_incoming(struct engine *engine, const struct sip_msg *msg,
@@ -403,7 +404,8 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 
 	err = take_offer(call, leg, msg);
 	if (err) {
-		(void)sip_reply(edge_sip(engine->o.edge), msg, 400, "Bad Session Description");
+		(void)sip_reply(edge_sip(engine->o.edge), msg, err == -EACCES ? 488 : 400,
+				err == -EACCES ? "Not Acceptable Here" : "Bad Session Description");
 		goto out;
 	}
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "call/leg_secure.h"
 #include "call/record.h"
 #include "sip/edge.h"
 #include "sip/inv.h"
@@ -23,6 +24,7 @@
 struct dial {
 	struct call *call;
 	const struct dial_opts *opts;
+	const struct dial_target *targets;
 	struct leg *winner;
 	struct leg *early;       /* whose early media the caller hears */
 	bool has_rung, is_183_sent;
@@ -154,11 +156,13 @@ static bool all_direct(const struct call *call, const struct dial_target *target
 {
 	const struct snap_account *from = call->a->account;
 
-	if (!from->direct_media || from->nat || !call->a->remote)
+	if (!from->direct_media || from->nat || from->srtp || from->webrtc || !call->a->remote)
 		return false;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!targets[i].account->direct_media || targets[i].account->nat)
+		const struct snap_account *to = targets[i].account;
+
+		if (!to->direct_media || to->nat || to->srtp || to->webrtc)
 			return false;
 	}
 
@@ -230,6 +234,10 @@ static const char *relay_description(struct dial *dial, struct leg *leg,
 
 	if (description_of(&desc, leg, event))
 		return NULL;
+	if (leg_secure_check(leg, desc)) {
+		mem_deref(desc);
+		return NULL;
+	}
 
 	leg_media_remote(leg, desc);
 	leg_media_remote(call->a, call->a->remote);
@@ -278,8 +286,21 @@ static void on_progress(struct dial *dial, const struct call_event *event)
 	call_set_state(call, CALL_RINGING);
 }
 
+/* A phone that refuses keys beside plain RTP is asked again, in other ways. */
+static bool ask_again(struct dial *dial, struct leg *leg, uint16_t scode)
+{
+	if (!leg_secure_fall_back(leg, scode))
+		return false;
+
+	leg->state = LEG_NEW;
+	return !invite_target(leg, &dial->targets[leg->target]);
+}
+
 static void on_failure(struct dial *dial, const struct call_event *event)
 {
+	if (ask_again(dial, event->leg, event->scode))
+		return;
+
 	note_failure(dial, event->scode, event->q850);
 	if (dial->early == event->leg)
 		dial->early = NULL;
@@ -430,7 +451,7 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 	      const struct dial_opts *opts, struct result *result)
 {
 	uint64_t deadline_ms = clk_mono_ms() + opts->ring_ms;
-	struct dial dial = { .call = call, .opts = opts };
+	struct dial dial = { .call = call, .opts = opts, .targets = targets };
 	struct call_event *event;
 	int err;
 

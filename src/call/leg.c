@@ -15,6 +15,7 @@ static void leg_destructor(void *arg)
 
 	list_unlink(&leg->le);
 	leg_media_close(leg);
+	mem_deref(leg->secure);
 	mem_deref(leg->remote);
 	mem_deref(leg->local_desc);
 	mem_deref(leg->inv);

@@ -15,6 +15,7 @@
 struct call;
 struct engine;
 struct inv;
+struct leg_secure;
 struct media_stream;
 struct snap_account;
 struct snap_extension;
@@ -39,6 +40,7 @@ struct leg {
 	struct sa peer, local;            /* its address, ours towards it */
 	struct media_stream *streams[SDESC_MAX_MEDIA]; /* one per m-line, NULL: refused */
 	size_t n_streams;
+	struct leg_secure *secure;        /* keys, ICE (call/leg_secure.h); NULL: nothing said yet */
 	struct sdesc *remote;             /* what it last said */
 	struct sdesc *local_desc;         /* what we last said to it */
 	uint64_t sdp_id, sdp_version;
@@ -67,7 +69,7 @@ void leg_inv_event(const struct inv_event *event, void *arg);
 
 /*
  * Opens streams for the m-lines of desc that have none yet; call_wait_streams() then waits for the
- * ports. Lines we cannot carry (encrypted, T.38) are refused. Returns 0 or -errno.
+ * ports. Lines we cannot carry (T.38) are refused. Returns 0 or -errno.
  */
 int leg_media_open(struct leg *leg, const struct sdesc *desc);
 bool leg_media_ready(const struct leg *leg);

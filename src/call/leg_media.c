@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "call/call.h"
 #include "call/engine.h"
+#include "call/leg_secure.h"
 #include "media/client.h"
 #include "snapshot/snapshot.h"
 
@@ -60,12 +61,11 @@ static void on_media_event(const struct media_event *event, void *arg)
 	}
 }
 
-/* Plain RTP of sound and picture. SAVP lines need a key exchange that this leg does not do. */
+/* RTP of sound and picture; whether it may be plain or must be encrypted leg_secure.c knows. */
 static bool can_carry(const struct sdesc_media *line)
 {
-	bool plain = !strcmp(line->proto, "RTP/AVP") || !strcmp(line->proto, "RTP/AVPF");
-
-	return line->port && plain && (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO);
+	return line->port && strstr(line->proto, "RTP/") &&
+	       (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO);
 }
 
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
@@ -129,6 +129,7 @@ const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
 			ports[i] = media_stream_port(leg->streams[i]);
 	}
 
+	leg_secure_print(leg, desc, &opts);
 	n = sdesc_print(desc, buf, SDESC_MAX_BYTES, &opts);
 	if (n < 0)
 		return NULL;
@@ -196,6 +197,7 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc)
 			continue;
 		}
 
+		leg_secure_remote(leg, desc, i);
 		media_set_remote(leg->streams[i],
 				 &(struct media_remote){
 					 .rtp = &line->rtp,
@@ -243,9 +245,10 @@ int leg_media_filter(struct sdesc **ret, const struct sdesc *desc, const struct 
 		return err;
 
 	for (size_t i = 0; i < copy->n_media; i++) {
-		if (!can_carry(&copy->media[i]))
+		if (!leg_secure_carries(from, copy, i))
 			copy->media[i].port = 0;
 	}
+	sdesc_plain(copy);
 
 	if ((from->account && sdesc_filter(copy, &from->account->audio, &from->account->video) <= 0) ||
 	    (to->account && sdesc_filter(copy, &to->account->audio, &to->account->video) <= 0)) {
@@ -288,7 +291,7 @@ enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *off
 			return LEG_OFFER_NEW;
 		if (!was_on)
 			continue;
-		if (!can_carry(now) || !codec || !find_format(now, codec))
+		if (!leg_secure_carries(leg, offer, i) || !codec || !find_format(now, codec))
 			return LEG_OFFER_NEW;
 		if (now->kind == SDESC_AUDIO && (now->dir & SDESC_RECVONLY))
 			hears = true;

@@ -585,6 +585,13 @@ bool inv_is_established(const struct inv *inv)
 	return inv->state == INV_ST_ACCEPTED || inv->state == INV_ST_ESTABLISHED;
 }
 
+bool inv_owes_answer(const struct inv *inv)
+{
+	/* After a reliable 183 with the answer the 200 repeats it. */
+	return inv->offer_remote || inv->ack_due ||
+	       (inv->state == INV_ST_INCOMING && inv->invite_offer && !inv->offer_local);
+}
+
 bool inv_peer_allows(const struct inv *inv, const char *method)
 {
 	enum inv_method m;

@@ -123,6 +123,8 @@ void inv_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850);
 /* Facts, borrowed. */
 const char *inv_callid(const struct inv *inv);
 bool inv_is_established(const struct inv *inv);
+/* What it said last is an offer, and the description that we say next answers it (RFC 3264). */
+bool inv_owes_answer(const struct inv *inv);
 bool inv_peer_allows(const struct inv *inv, const char *method);
 
 /* ------------------------------------------------------------------ journal */

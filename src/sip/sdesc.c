@@ -63,6 +63,15 @@ static void *moved(const void *ptr, const struct sdesc_block *old_block,
 	return (char *)new_block + (at - base);
 }
 
+static void move_attrs(struct sdesc_attr *attrs, size_t n, const struct sdesc_block *old_block,
+		       struct sdesc_block *new_block)
+{
+	for (size_t i = 0; i < n; i++) {
+		attrs[i].name = moved(attrs[i].name, old_block, new_block);
+		attrs[i].value = moved(attrs[i].value, old_block, new_block);
+	}
+}
+
 int sdesc_copy(struct sdesc **ret, const struct sdesc *desc)
 {
 	const struct sdesc_block *old_block = (const struct sdesc_block *)desc;
@@ -73,6 +82,8 @@ int sdesc_copy(struct sdesc **ret, const struct sdesc *desc)
 		return -ENOMEM;
 	memcpy(block, old_block, old_block->bytes);
 
+	block->desc.attrs = moved(desc->attrs, old_block, block);
+	move_attrs(block->desc.attrs, desc->n_attrs, old_block, block);
 	block->desc.media = moved(desc->media, old_block, block);
 	for (size_t i = 0; i < desc->n_media; i++) {
 		struct sdesc_media *media = &block->desc.media[i];
@@ -81,10 +92,7 @@ int sdesc_copy(struct sdesc **ret, const struct sdesc *desc)
 		media->attrs = moved(media->attrs, old_block, block);
 		for (size_t k = 0; k < media->n_formats; k++)
 			media->formats[k].fmtp = moved(media->formats[k].fmtp, old_block, block);
-		for (size_t k = 0; k < media->n_attrs; k++) {
-			media->attrs[k].name = moved(media->attrs[k].name, old_block, block);
-			media->attrs[k].value = moved(media->attrs[k].value, old_block, block);
-		}
+		move_attrs(media->attrs, media->n_attrs, old_block, block);
 	}
 	*ret = &block->desc;
 	return 0;

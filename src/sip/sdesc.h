@@ -15,8 +15,8 @@
  */
 #define SDESC_MAX_BYTES   (32 * 1024)
 #define SDESC_MAX_MEDIA   8
-#define SDESC_MAX_FORMATS 32
-#define SDESC_MAX_ATTRS   64 /* per section */
+#define SDESC_MAX_FORMATS 64  /* browsers offer some 40 of video */
+#define SDESC_MAX_ATTRS   256 /* per section; four or five per format of video, and candidates */
 
 enum sdesc_dir { SDESC_INACTIVE = 0, SDESC_SENDONLY = 1, SDESC_RECVONLY = 2, SDESC_SENDRECV = 3 };
 enum sdesc_kind { SDESC_AUDIO, SDESC_VIDEO, SDESC_IMAGE, SDESC_OTHER };
@@ -55,6 +55,8 @@ struct sdesc {
 	struct sdesc_media *media; /* SDESC_MAX_MEDIA at most */
 	size_t n_media;
 	bool bundle;          /* a=group:BUNDLE was there */
+	struct sdesc_attr *attrs; /* of session level: those that media lines keep in attrs */
+	size_t n_attrs;
 };
 
 /* -EBADMSG: not SDP, or an address that we never resolve (the offset is in a debug log line; answer
@@ -63,15 +65,24 @@ int sdesc_parse(struct sdesc **ret, const char *text, size_t len);
 /* A deep copy to change. */
 int sdesc_copy(struct sdesc **ret, const struct sdesc *desc);
 
+struct sdesc_hop { /* what one m-line says on this hop only */
+	const char *proto; /* NULL: as the line says */
+	const char *text;  /* whole "a=...\r\n" lines (sip/sdesc_secure.h), or NULL */
+	bool rtcp_mux;
+};
+
 struct sdesc_print_opts {
 	const struct sa *addr;   /* our address in o= and c= */
 	uint64_t origin_id, origin_version;
 	const uint16_t *ports;   /* one per m-line: our RTP port; 0 refuses the line */
+	const struct sdesc_hop *hops;  /* one per m-line, or NULL */
+	const char *session_text;      /* whole lines before the first m-line, or NULL */
 	bool keep_addresses;     /* direct media: the lines keep the peer's address and port; ports is unused */
 };
 /* Prints desc with our addresses and ports; host candidates, ICE, crypto and fingerprint attributes
- * of the other side are never handed on. proto is printed as it stands: an answer repeats the offered
- * one, an offer to someone else goes through sdesc_plain() first. rtcp_mux prints a=rtcp-mux.
+ * of the other side are never handed on; ours come in hops. Without hops proto is printed as it
+ * stands: an answer repeats the offered one, an offer to someone else goes through sdesc_plain() first.
+ * rtcp_mux prints a=rtcp-mux.
  * buf NUL terminated. Returns length or -EMSGSIZE. */
 int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct sdesc_print_opts *o);
 

@@ -142,8 +142,7 @@ static int count_lines(struct counts *ret, const char *text, size_t len)
 			/* rtpmap and fmtp have a home of their own, so there may be as many more */
 			if (++attrs > SDESC_MAX_ATTRS + 2 * SDESC_MAX_FORMATS)
 				return -EMSGSIZE;
-			if (ret->media)
-				ret->attrs++;
+			ret->attrs++;
 		}
 	}
 	return 0;
@@ -454,6 +453,7 @@ static int line_attribute(struct parser *p, char *value)
 {
 	char *name = value, *colon = strchr(value, ':');
 	enum sdesc_dir dir;
+	size_t *n;
 	char *end;
 
 	if (colon) {
@@ -478,12 +478,11 @@ static int line_attribute(struct parser *p, char *value)
 		if (!strcasecmp(name, attr_rules[i].name))
 			return attr_rules[i].h(p, colon ? value : no_value);
 	}
-	if (!p->media)
-		return 0;
-	if (p->media->n_attrs == SDESC_MAX_ATTRS)
+	n = p->media ? &p->media->n_attrs : &p->desc->n_attrs;
+	if (*n == SDESC_MAX_ATTRS)
 		return -EMSGSIZE;
 	*p->attrs++ = (struct sdesc_attr){ .name = name, .value = colon ? value : NULL };
-	p->media->n_attrs++;
+	++*n;
 	return 0;
 }
 
@@ -575,7 +574,7 @@ int sdesc_parse(struct sdesc **ret, const char *text, size_t len)
 	p.desc = &block->desc;
 	p.desc->media = (struct sdesc_media *)(block + 1);
 	p.formats = (struct sdesc_format *)(p.desc->media + n.media);
-	p.attrs = (struct sdesc_attr *)(p.formats + n.formats);
+	p.attrs = p.desc->attrs = (struct sdesc_attr *)(p.formats + n.formats);
 	copy = (char *)(p.attrs + n.attrs);
 	memcpy(copy, text, len);
 

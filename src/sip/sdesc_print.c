@@ -40,6 +40,22 @@ static const char *const hop_attrs[] = {
 	"encryption",
 	"identity",
 	"sendrtcp",
+	"rid",
+	"simulcast",
+	"extmap-allow-mixed",
+};
+
+/*
+ * Header extensions that still mean the same behind a relay. Others count the packets of one transport
+ * or name lines and layers of one description.
+ */
+static const char *const extensions[] = {
+	"urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+	"urn:3gpp:video-orientation",
+	"urn:ietf:params:rtp-hdrext:toffset",
+	"http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+	"http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+	"http://www.webrtc.org/experiments/rtp-hdrext/color-space",
 };
 
 struct printer {
@@ -99,12 +115,33 @@ static bool names_missing_format(const struct sdesc_media *media, const struct s
 {
 	size_t len;
 
-	if (strcasecmp(attr->name, "rtcp-fb") || !attr->value || attr->value[0] == '*')
+	if (strcasecmp(attr->name, "rtcp-fb") || !attr->value)
+		return false;
+	if (strstr(attr->value, "transport-cc"))
+		return true; /* it reports an extension that does not pass */
+	if (attr->value[0] == '*')
 		return false;
 	len = strcspn(attr->value, " \t");
 	for (size_t i = 0; i < media->n_formats; i++) {
 		if (strlen(media->formats[i].id) == len &&
 		    !memcmp(media->formats[i].id, attr->value, len))
+			return false;
+	}
+	return true;
+}
+
+/* "1 urn:..." or "1/sendonly urn:..." (RFC 8285). */
+static bool is_foreign_extension(const struct sdesc_attr *attr)
+{
+	const char *uri;
+
+	if (strcasecmp(attr->name, "extmap") || !attr->value)
+		return false;
+	uri = strchr(attr->value, ' ');
+	for (size_t i = 0; uri && i < ARRAY_SIZE(extensions); i++) {
+		const size_t len = strlen(extensions[i]);
+
+		if (!strncmp(uri + 1, extensions[i], len) && (!uri[len + 1] || uri[len + 1] == ' '))
 			return false;
 	}
 	return true;
@@ -152,15 +189,17 @@ static void put_rtcp(struct printer *out, const struct sdesc_media *media)
 	put(out, "\r\n");
 }
 
-static void put_media(struct printer *out, const struct sdesc_media *media, uint16_t port,
-		      bool keep_address)
+static void put_media(struct printer *out, const struct sdesc_media *media,
+		      const struct sdesc_hop *hop, uint16_t port, bool keep_address)
 {
+	const bool rtcp_mux = hop ? hop->rtcp_mux : media->rtcp_mux;
+
 	put(out, "m=");
 	put(out, media->kind_text);
 	put(out, " ");
 	put_number(out, port);
 	put(out, " ");
-	put(out, media->proto);
+	put(out, hop && hop->proto ? hop->proto : media->proto);
 	for (size_t i = 0; i < media->n_formats; i++) {
 		put(out, " ");
 		put(out, media->formats[i].id);
@@ -189,12 +228,15 @@ static void put_media(struct printer *out, const struct sdesc_media *media, uint
 	}
 	if (keep_address && sdesc_is_rtp(media->proto))
 		put_rtcp(out, media);
-	if (media->rtcp_mux)
+	if (rtcp_mux)
 		put(out, "a=rtcp-mux\r\n");
+	if (hop && hop->text)
+		put(out, hop->text);
 	for (size_t i = 0; i < media->n_attrs; i++) {
 		const struct sdesc_attr *attr = &media->attrs[i];
 
-		if (is_hop_attr(attr->name) || names_missing_format(media, attr))
+		if (is_hop_attr(attr->name) || names_missing_format(media, attr) ||
+		    is_foreign_extension(attr))
 			continue;
 		put(out, "a=");
 		put(out, attr->name);
@@ -224,13 +266,15 @@ int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct s
 	put(&out, "s=-\r\nc=");
 	put_address(&out, o->addr);
 	put(&out, "t=0 0\r\n");
+	if (o->session_text)
+		put(&out, o->session_text);
 	for (size_t i = 0; i < desc->n_media; i++) {
 		const struct sdesc_media *media = &desc->media[i];
 		uint16_t port = media->port;
 
 		if (port && !o->keep_addresses)
 			port = o->ports[i];
-		put_media(&out, media, port, o->keep_addresses);
+		put_media(&out, media, o->hops ? &o->hops[i] : NULL, port, o->keep_addresses);
 	}
 
 	if (out.len >= size || out.len > SDESC_MAX_BYTES)

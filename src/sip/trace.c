@@ -143,6 +143,27 @@ static bool is_wanted(const struct entry *entry, const char *const *callids, siz
 	return false;
 }
 
+/* Keys of SRTP and passwords of ICE in a description: what follows the mark, to the end of the line. */
+static void mask_body(char *p, const char *end)
+{
+	static const char *const marks[] = { "inline:", "a=ice-pwd:" };
+	char *eol;
+
+	for (; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!eol)
+			eol = (char *)(uintptr_t)end;
+		for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+			char *at = memmem(p, (size_t)(eol - p), marks[i], strlen(marks[i]));
+
+			for (at = at ? at + strlen(marks[i]) : eol; at < eol; at++) {
+				if (*at != '\r')
+					*at = 'x';
+			}
+		}
+	}
+}
+
 /* Covers the values of credentials with x; the length stays, so that a packet does. */
 static void mask(uint8_t *data, size_t len)
 {
@@ -156,8 +177,10 @@ static void mask(uint8_t *data, size_t len)
 		eol = memchr(p, '\n', (size_t)(end - p));
 		if (!eol)
 			eol = end;
-		if (eol - p <= 1)
+		if (eol - p <= 1) {
+			mask_body(p, end);
 			return;
+		}
 		if (*p != ' ' && *p != '\t') { /* else it goes on with the line before */
 			is_secret = false;
 			for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "sip/sdesc.h"
+#include "sip/sdesc_secure.h"
 #include "snapshot/snapshot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,6 +22,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.addr = &addr;
 	if (sdesc_parse(&desc, (const char *)data, size))
 		return 0;
+	for (size_t i = 0; i < desc->n_media; i++) {
+		struct sdesc_secure secure;
+
+		sdesc_secure_parse(&secure, desc, i);
+		if (secure.n_crypto > SDESC_MAX_CRYPTO || secure.n_candidates > SDESC_MAX_CANDIDATES)
+			abort();
+	}
 	if (sdesc_print(desc, first, sizeof(first), &o) > 0) {
 		if (sdesc_parse(&again, first, strlen(first)))
 			abort();

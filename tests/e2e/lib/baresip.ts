@@ -34,6 +34,8 @@ export type PhoneOptions = {
   expiresS?: number;
   /** More parameters of the account line, such as ";rtcp_mux=yes". */
   extra?: string;
+  /** More modules, such as "srtp.so". */
+  modules?: string[];
 };
 
 const codecModules: Record<string, string> = {
@@ -107,7 +109,7 @@ export class Baresip {
       'rtp_timeout 0',
       'dns_server 127.0.0.1:9',
       'module_path /usr/lib/baresip/modules',
-      'module g711.so', ...extra,
+      'module g711.so', ...extra, ...(o.modules ?? []).map((module) => `module ${module}`),
       'module sndfile.so', 'module ausine.so', 'module aubridge.so',
       'module_tmp account.so', 'module_tmp uuid.so',
       'module_app menu.so', 'module_app ctrl_tcp.so',

@@ -46,7 +46,15 @@ export type MiniCall = {
   cseq: number;
 };
 
-export type SdpOptions = { dir?: string; address?: string; codecs?: string[] };
+export type SdpOptions = {
+  dir?: string;
+  address?: string;
+  codecs?: string[];
+  /** Default RTP/AVP. */
+  proto?: string;
+  /** More lines of the m-line, such as a=crypto. */
+  attributes?: string[];
+};
 
 export class MiniPhone {
   readonly calls: MiniCall[] = [];
@@ -189,8 +197,9 @@ export class MiniPhone {
     const all = [...codecs, '101 telephone-event/8000'];
     return [
       'v=0', `o=- ${Date.now()} ${++this.version} IN ${family} ${address}`, 's=-', `c=IN ${family} ${address}`, 't=0 0',
-      `m=audio ${rtp.port} RTP/AVP ${all.map((codec) => codec.split(' ')[0]).join(' ')}`,
-      ...all.map((codec) => `a=rtpmap:${codec}`), 'a=ptime:20', ...(o.dir ? [`a=${o.dir}`] : []), '',
+      `m=audio ${rtp.port} ${o.proto ?? 'RTP/AVP'} ${all.map((codec) => codec.split(' ')[0]).join(' ')}`,
+      ...all.map((codec) => `a=rtpmap:${codec}`), 'a=ptime:20', ...(o.attributes ?? []),
+      ...(o.dir ? [`a=${o.dir}`] : []), '',
     ].join('\r\n');
   }
   private version = 0;

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 
+import type { SrtpKeys } from './srtp.js';
+
 /** One RTP stream, both ways: 50 packets a second, and what came of the other side's. */
 export class RtpStream {
   received = 0;
@@ -13,6 +15,11 @@ export class RtpStream {
   heardType = -1;
   heardFill = -1;
   from = '';
+  /** Set: what is sent is protected with tx, what comes must open with rx. */
+  tx: SrtpKeys | undefined;
+  rx: SrtpKeys | undefined;
+  /** Packets that did not open. */
+  rejected = 0;
   /** RFC 4733 events that came, by number. */
   readonly digits = new Set<number>();
   private lastSeq = -1;
@@ -27,8 +34,13 @@ export class RtpStream {
     readonly address: string,
     readonly port: number,
   ) {
-    socket.on('message', (data, info) => {
-      if (data.length < 12 || (data[1] ?? 0) >= 192) return; // RTCP
+    socket.on('message', (raw, info) => {
+      if (raw.length < 12 || (raw[1] ?? 0) >= 192) return; // RTCP
+      const data = this.rx ? this.rx.unprotect(raw) : raw;
+      if (!data) {
+        this.rejected++;
+        return;
+      }
       const now = performance.now();
       const seq = data.readUInt16BE(2);
       if (this.lastSeq >= 0) {
@@ -71,7 +83,7 @@ export class RtpStream {
     packet.writeUInt32BE((this.seq * 160) >>> 0, 4);
     this.ssrc.copy(packet, 8);
     this.seq++;
-    this.socket.send(packet, this.remote.port, this.remote.address);
+    this.socket.send(this.tx ? this.tx.protect(packet) : packet, this.remote.port, this.remote.address);
   }
 
   /** Sends by itself until it is closed. */
@@ -82,6 +94,7 @@ export class RtpStream {
   /** Starts the measurement over. */
   reset(): void {
     this.received = 0;
+    this.rejected = 0;
     this.lost = 0;
     this.longestGapMs = 0;
     this.heardType = -1;

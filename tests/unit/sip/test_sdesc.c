@@ -157,7 +157,7 @@ static void hop_attributes_are_never_handed_on(void **state)
 			    "v=0\r\no=- 7 9 IN IP4 203.0.113.1\r\ns=-\r\n"
 			    "c=IN IP4 203.0.113.1\r\nt=0 0\r\n"
 			    "m=audio 30000 RTP/AVPF 111 0\r\na=rtpmap:111 opus/48000/2\r\n"
-			    "a=rtpmap:0 PCMU/8000\r\na=rtcp-mux\r\na=rtcp-fb:111 transport-cc\r\n"
+			    "a=rtpmap:0 PCMU/8000\r\na=rtcp-mux\r\n"
 			    "a=maxptime:60\r\na=sendrecv\r\n");
 	mem_deref(desc);
 }
