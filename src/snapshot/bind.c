@@ -19,6 +19,7 @@ static const char *const transport_names[] = { "UDP", "TCP", "TLS", "WS", "WSS",
 static const char *const transport_words[] = { "udp", "tcp", "tls", "ws", "wss" };
 static const char *const srtp_names[] = { "off", "optional", "required", NULL };
 static const char *const invite_auth_names[] = { "digest", "registered_source", NULL };
+static const char *const dtmf_mode_names[] = { "rfc2833", "sip_info", "in_band", NULL };
 static const char *const transport_type_names[] = { "SIP", "WEBRTC", NULL };
 
 #define ACCOUNT(column, t, member)                                                                 \
@@ -118,7 +119,11 @@ const struct snap_bind snap_sip_binds[] = {
 	S_SIP("tos_video", SNAP_B_U8, tos_video),
 	S_SIP("options_interval", SNAP_B_U32, options_interval_s),
 	S_SIP("video_enabled", SNAP_B_BOOL, video_enabled),
+	S_SIP("video_max_bitrate", SNAP_B_U32, video_max_kbps),
 	S_SIP("srtp_support", SNAP_B_BOOL, srtp_support),
+	S_SIP("t38_passthrough", SNAP_B_BOOL, t38_passthrough),
+	{ "dtmf_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.dtmf_mode), false, 0,
+	  dtmf_mode_names },
 	S_BIT("udp_enabled", SNAP_UDP),
 	S_BIT("tcp_enabled", SNAP_TCP),
 	S_BIT("tls_enabled", SNAP_TLS),

@@ -275,6 +275,9 @@ static void a_new_node_has_its_defaults(void **state)
 	assert_int_equal(sip->tos_audio, 46);
 	assert_int_equal(sip->tos_video, 34);
 	assert_int_equal(sip->options_interval_s, 25);
+	assert_int_equal(sip->dtmf_mode, SNAP_DTMF_RFC2833);
+	assert_int_equal(sip->video_max_kbps, 384);
+	assert_true(sip->t38_passthrough);
 	EXPECT_CODECS(&sip->audio, SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_OPUS, SNAP_G729);
 	EXPECT_CODECS(&sip->video, SNAP_H264, SNAP_VP8);
 	assert_null(sip->outbound_proxy);
