@@ -21,8 +21,6 @@
 #define STREAMS_WAIT_MS 3000
 #define JOURNAL_MS      600000 /* session refreshes move CSeq on: journal the dialogs again */
 
-#define DTMF_DEFAULT_MS 160
-
 static struct leg *partner(const struct call *call, const struct leg *leg)
 {
 	return leg == call->a ? call->b : call->a;
@@ -199,51 +197,21 @@ out:
 
 /* ------------------------------------------------------------------ digits */
 
-/* Both INFO forms of the field: "Signal=5\r\nDuration=160" and a bare digit. */
-static bool info_digit(const struct call_event *event, char *digit, uint32_t *duration_ms)
-{
-	const char *signal, *duration;
-
-	if (!event->ctype || !event->body || strncasecmp(event->ctype, "application/dtmf", 16))
-		return false;
-
-	signal = strcasestr(event->body, "signal");
-	if (signal)
-		signal = strchr(signal, '=');
-	signal = signal ? signal + 1 : event->body;
-	while (*signal == ' ')
-		signal++;
-
-	if (!*signal || !strchr("0123456789*#ABCDabcd", *signal))
-		return false;
-	*digit = *signal;
-
-	duration = strcasestr(event->body, "duration");
-	duration = duration ? strchr(duration, '=') : NULL;
-	*duration_ms = duration ? (uint32_t)strtoul(duration + 1, NULL, 10) : DTMF_DEFAULT_MS;
-	if (!*duration_ms || *duration_ms > 5000)
-		*duration_ms = DTMF_DEFAULT_MS;
-
-	return true;
-}
-
-/* INFO goes on as INFO where the other side takes it, else digits become RFC 4733 events. */
+/* What is not about keys (leg_dtmf.c) goes on as it is, to who takes such requests. */
 static void pass_info(struct call *call, const struct call_event *event)
 {
 	struct leg *other = partner(call, event->leg);
-	uint32_t duration_ms;
-	char digit;
 
-	if (!other || !other->inv)
-		return;
-
-	if (inv_peer_allows(other->inv, "INFO")) {
+	if (other && other->inv && inv_peer_allows(other->inv, "INFO"))
 		(void)inv_info(other->inv, event->ctype, event->body);
-		return;
-	}
+}
 
-	if (info_digit(event, &digit, &duration_ms) && other->n_streams && other->streams[0])
-		media_dtmf_send(other->streams[0], digit, duration_ms);
+static void pass_digit(struct call *call, const struct call_event *event)
+{
+	struct leg *other = partner(call, event->leg);
+
+	if (other)
+		leg_dtmf_pass(other, event);
 }
 
 /* ------------------------------------------------------------------ the loop */
@@ -275,6 +243,9 @@ int call_bridge(struct call *call)
 		case CALL_EV_INFO:
 			pass_info(call, event);
 			break;
+		case CALL_EV_DIGIT:
+			pass_digit(call, event);
+			break;
 		case CALL_EV_ENDED:
 			note_end(call, event);
 			mem_deref(event);
@@ -296,7 +267,6 @@ int call_bridge(struct call *call)
 		case CALL_EV_PROGRESS:
 		case CALL_EV_ANSWERED:
 		case CALL_EV_REANSWER:
-		case CALL_EV_DIGIT:
 		case CALL_EV_PLAYED:
 		case CALL_EV_RECORDED:
 			break;

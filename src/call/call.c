@@ -147,7 +147,8 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 	event_send(call, event);
 }
 
-void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms)
+void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms,
+		     bool by_info)
 {
 	struct call_event *event = event_new(call, CALL_EV_DIGIT, leg, 0);
 
@@ -156,6 +157,7 @@ void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t du
 
 	event->digit = digit;
 	event->duration_ms = duration_ms;
+	event->by_info = by_info;
 	event_send(call, event);
 }
 

@@ -56,6 +56,7 @@ struct call_event {
 	char *ctype, *body;
 	char digit;       /* 0-9 * # A-D */
 	uint32_t duration_ms;
+	bool by_info;     /* the media process has not seen it, so neither has the partner */
 	uint32_t id;      /* PLAYED, RECORDED: as given to media_play(), media_record() */
 	uint8_t reason;   /* enum media_end */
 	int err;
@@ -114,7 +115,8 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
 	       const struct pl *body);
 /* A key of the leg's phone was pressed: CALL_EV_DIGIT. Whoever calls this sees to "once". */
-void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms);
+void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms,
+		     bool by_info);
 /* PLAYED and RECORDED of a stream of the leg. */
 struct media_event;
 void call_post_media(struct call *call, struct leg *leg, const struct media_event *event);

@@ -14,6 +14,7 @@ static void leg_destructor(void *arg)
 	struct leg *leg = arg;
 
 	list_unlink(&leg->le);
+	leg_dtmf_close(leg);
 	leg_media_close(leg);
 	mem_deref(leg->secure);
 	mem_deref(leg->remote);
@@ -70,6 +71,7 @@ static void leave_call(struct leg *leg)
 		call->b = NULL;
 
 	list_unlink(&leg->le);
+	leg_dtmf_close(leg);
 	leg_media_close(leg);
 	leg->account = NULL;
 	leg->call = NULL;
@@ -137,6 +139,9 @@ void leg_inv_event(const struct inv_event *event, void *arg)
 	}
 
 	if (!leg->call)
+		return;
+
+	if (event->type == INV_EV_INFO && leg_dtmf_info(leg, &event->ctype, &event->body))
 		return;
 
 	/* An ACK without an answer changes nothing. */

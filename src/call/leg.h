@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/re.h"
+#include "call/leg_dtmf.h"
 #include "sip/sdesc.h"
 
 /*
@@ -43,6 +44,7 @@ struct leg {
 	struct leg_secure *secure;        /* keys, ICE (call/leg_secure.h); NULL: nothing said yet */
 	struct sdesc *remote;             /* what it last said */
 	struct sdesc *local_desc;         /* what we last said to it */
+	struct leg_dtmf dtmf;
 	uint64_t sdp_id, sdp_version;
 	uint32_t sdp_crc;                 /* of the text last sent; a change raises the version */
 	uint16_t scode;                   /* how it ended */

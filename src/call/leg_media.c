@@ -45,7 +45,7 @@ static void on_media_event(const struct media_event *event, void *arg)
 		call_post(leg->call, CALL_EV_MEDIA_LOST, leg, 0, 0, 0, NULL, NULL, NULL);
 		break;
 	case MEDIA_EV_DTMF:
-		call_post_digit(leg->call, leg, event->digit, event->duration_ms);
+		leg_dtmf_heard(leg, event->digit, event->duration_ms);
 		break;
 	case MEDIA_EV_PLAYED:
 	case MEDIA_EV_RECORDED:

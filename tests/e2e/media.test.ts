@@ -216,33 +216,3 @@ describe('hold in the ways that phones have', () => {
     });
   }
 });
-
-describe('digits', () => {
-  const body = 'Signal=7\r\nDuration=160\r\n';
-
-  test('INFO with a digit goes on as INFO to a phone that allows it', async ({ pbx }) => {
-    const callee = await phone(pbx, '102', { allow: 'INVITE, ACK, BYE, CANCEL, INFO' });
-    const caller = await phone(pbx, '101');
-    const call = await caller.call('102');
-    const other = await incoming(callee);
-    expect(status(await caller.inDialog(call, 'INFO', body, 'application/dtmf-relay'))).toBe(200);
-    const info = await until('INFO', () => other.requests.find((m) => m.start.startsWith('INFO')));
-    expect(header(info, 'content-type')).toBe('application/dtmf-relay');
-    expect(info.body).toMatch(/Signal=7/);
-    await caller.hangup(call);
-  });
-
-  test('INFO with a digit becomes RFC 4733 events for a phone that does not', async ({ pbx }) => {
-    const callee = await phone(pbx, '102', { allow: 'INVITE, ACK, BYE, CANCEL' });
-    const caller = await phone(pbx, '101');
-    const call = await caller.call('102');
-    const other = await incoming(callee);
-    call.rtp.start();
-    other.rtp.start();
-    await until('sound', () => other.rtp.received > 3);
-    expect(status(await caller.inDialog(call, 'INFO', body, 'application/dtmf-relay'))).toBe(200);
-    await until('the digit as an event', () => other.rtp.digits.has(7));
-    expect(other.requests.some((m) => m.start.startsWith('INFO'))).toBe(false);
-    await caller.hangup(call);
-  });
-});

@@ -1,0 +1,120 @@
+// Digits in all three ways, in both directions, each exactly once (issue: media engine, point 5).
+import { afterAll, afterEach, describe, expect } from 'vitest';
+
+import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
+import type { Pbx } from './lib/pbx.js';
+import { header, status, type SipMessage } from './lib/sipmessage.js';
+import { delay, until } from './lib/wait.js';
+
+const open: MiniPhone[] = [];
+const withInfo = 'INVITE, ACK, BYE, CANCEL, OPTIONS, INFO';
+
+async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
+  const { username, secret } = pbx.account(extension);
+  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
+  open.push(made);
+  expect(await made.register()).toBe(200);
+  return made;
+}
+
+const mode = (pbx: Pbx, dtmf_mode: string): Promise<void> =>
+  pbx.configure([{ path: '/api/pbx/v2/sipSettings', body: { dtmf_mode } }]);
+
+/** Two phones that talk; sound flows both ways. */
+async function talk(
+  pbx: Pbx, callerOptions: MiniOptions = {}, calleeOptions: MiniOptions = {},
+): Promise<{ caller: MiniPhone; callee: MiniPhone; call: MiniCall; far: MiniCall }> {
+  const callee = await phone(pbx, '102', calleeOptions);
+  const caller = await phone(pbx, '101', callerOptions);
+  const call = await caller.call('102');
+  expect(call.status).toBe(200);
+  const far = await until('the call arrives', () => callee.calls[0]);
+  call.rtp.start();
+  far.rtp.start();
+  await until('sound', () => far.rtp.received > 5 && call.rtp.received > 5);
+  return { caller, callee, call, far };
+}
+
+const infos = (call: MiniCall): SipMessage[] => call.requests.filter((m) => m.start.startsWith('INFO'));
+const keysOf = (messages: SipMessage[]): string =>
+  messages.map((m) => /Signal=\s*(\S)/.exec(m.body)?.[1] ?? '?').join('');
+const relay = (digit: string, ms: number): string => `Signal=${digit}\r\nDuration=${ms}\r\n`;
+
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+});
+afterAll(stopPbx);
+
+describe('RFC 2833', () => {
+  test('[PLT-37] keys pass as events with their length and loudness, each once, in both directions', async ({ pbx }) => {
+    const { caller, call, far } = await talk(pbx);
+    for (const digit of '1590*#D') await call.rtp.press(digit, 240);
+    for (const digit of '11') await far.rtp.press(digit, 60);
+    await until('the caller\'s keys', () => far.rtp.events.length >= 7);
+    await until('the callee\'s keys', () => call.rtp.events.length >= 2);
+    await delay(300);
+    expect(far.rtp.digits).toBe('1590*#D');
+    expect(far.rtp.events[0]).toMatchObject({ duration: 1920, ends: 3, volume: 10 });
+    expect(call.rtp.digits).toBe('11');
+    await caller.hangup(call);
+  });
+
+  test('[PLT-37] INFO in both formats becomes an event of the same length', async ({ pbx }) => {
+    const { caller, call, far } = await talk(pbx, {}, { allow: withInfo });
+    expect(status(await caller.inDialog(call, 'INFO', relay('7', 400), 'application/dtmf-relay'))).toBe(200);
+    await until('the digit as an event', () => far.rtp.digits === '7', 3000);
+    expect(status(await caller.inDialog(call, 'INFO', '*', 'application/dtmf'))).toBe(200);
+    await until('the other one', () => far.rtp.digits === '7*', 3000);
+    expect(status(await caller.inDialog(call, 'INFO', relay('!', 400), 'application/dtmf-relay'))).toBe(200);
+    await delay(700);
+    expect(far.rtp.digits).toBe('7*');
+    expect(far.rtp.events[0]?.duration).toBe(3200);
+    expect(infos(far)).toHaveLength(0);
+    await caller.hangup(call);
+  });
+
+  test('a phone that says each key by INFO and by event is understood once', async ({ pbx }) => {
+    const { caller, call, far } = await talk(pbx);
+    for (const digit of '123') {
+      const sent = caller.inDialog(call, 'INFO', relay(digit, 100), 'application/dtmf-relay');
+      await call.rtp.press(digit, 100);
+      expect(status(await sent)).toBe(200);
+    }
+    await call.rtp.press('4', 100);
+    expect(status(await caller.inDialog(call, 'INFO', relay('4', 100), 'application/dtmf-relay'))).toBe(200);
+    await delay(1000);
+    expect(far.rtp.digits).toBe('1234');
+    await caller.hangup(call);
+  });
+
+  test('INFO that is not about keys goes on as it is, to who takes such requests', async ({ pbx }) => {
+    const { caller, call, far } = await talk(pbx, {}, { allow: withInfo });
+    const type = 'application/media_control+xml';
+    expect(status(await caller.inDialog(call, 'INFO', '<media_control/>', type))).toBe(200);
+    const info = await until('INFO', () => infos(far)[0]);
+    expect(header(info, 'content-type')).toBe(type);
+    expect(info.body).toBe('<media_control/>');
+    await caller.hangup(call);
+  });
+});
+
+describe('SIP INFO', () => {
+  test('[PLT-37] keys go as INFO with their length in both directions', async ({ pbx }) => {
+    await mode(pbx, 'sip_info');
+    const { caller, callee, call, far } = await talk(pbx, { allow: withInfo }, { allow: withInfo });
+    for (const digit of '5#') {
+      expect(status(await caller.inDialog(call, 'INFO', relay(digit, 250), 'application/dtmf-relay'))).toBe(200);
+    }
+    expect(status(await callee.inDialog(far, 'INFO', '9', 'application/dtmf'))).toBe(200);
+    await until('the caller\'s keys', () => infos(far).length >= 2);
+    await until('the callee\'s key', () => infos(call).length >= 1);
+    await delay(300);
+    expect(keysOf(infos(far))).toBe('5#');
+    expect(infos(far)[0]?.body).toBe(relay('5', 250));
+    expect(header(infos(far)[0] as SipMessage, 'content-type')).toBe('application/dtmf-relay');
+    expect(keysOf(infos(call))).toBe('9');
+    await caller.hangup(call);
+    await mode(pbx, 'rfc2833');
+  });
+});
