@@ -70,7 +70,7 @@ int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struc
  * callids: SIP Call-IDs of the legs. ret is malloc'ed. Secrets in Authorization headers are masked.
  */
 #define EDGE_TRACE_MESSAGES 4096
-#define EDGE_TRACE_BYTES    (16u * 1024 * 1024)
+#define EDGE_TRACE_BYTES    (4u * 1024 * 1024)
 int edge_trace_text(const struct edge *edge, char **ret, const char *const *callids, size_t n);
 int edge_trace_pcap(const struct edge *edge, uint8_t **ret, size_t *len, const char *const *callids,
 		    size_t n);

@@ -19,16 +19,19 @@
 struct entry {
 	int64_t wall_us;
 	struct sa src, dst;
-	uint8_t *data;
+	size_t at; /* in bytes */
 	uint32_t len;
 	uint32_t callid_hash;
 	uint8_t tp;
 	bool tx;
 };
 
+/* Messages lie one behind the other and begin again at the start: none is allocated, and the oldest are
+ * not touched to let go of them. */
 struct trace {
-	size_t max_messages, max_bytes;
-	size_t first, n, bytes; /* ring */
+	uint8_t *bytes;
+	size_t max_bytes, next; /* where the next message goes */
+	size_t max_messages, first, n;
 	struct entry entries[];
 };
 
@@ -36,8 +39,7 @@ static void trace_destructor(void *arg)
 {
 	struct trace *trace = arg;
 
-	for (size_t i = 0; i < trace->n; i++)
-		free(trace->entries[(trace->first + i) % trace->max_messages].data);
+	free(trace->bytes);
 }
 
 int trace_alloc(struct trace **ret, size_t max_messages, size_t max_bytes)
@@ -49,6 +51,11 @@ int trace_alloc(struct trace **ret, size_t max_messages, size_t max_bytes)
 		return -ENOMEM;
 	trace->max_messages = max_messages;
 	trace->max_bytes = max_bytes;
+	trace->bytes = malloc(max_bytes); /* pages come with their first use */
+	if (!trace->bytes) {
+		mem_deref(trace);
+		return -ENOMEM;
+	}
 	*ret = trace;
 	return 0;
 }
@@ -88,56 +95,69 @@ static bool find_callid(struct pl *ret, const uint8_t *pkt, size_t len)
 	return false;
 }
 
-static void drop_first(struct trace *trace)
+static struct entry *oldest(struct trace *trace)
 {
-	struct entry *entry = &trace->entries[trace->first];
+	return trace->n ? &trace->entries[trace->first] : NULL;
+}
 
-	trace->bytes -= entry->len;
-	free(entry->data);
-	entry->data = NULL;
+static void drop_oldest(struct trace *trace)
+{
 	trace->first = (trace->first + 1) % trace->max_messages;
 	trace->n--;
+}
+
+/* Makes room for len bytes in one piece; returns where. */
+static size_t make_room(struct trace *trace, size_t len)
+{
+	struct entry *old;
+
+	if (len > trace->max_bytes - trace->next) {
+		while ((old = oldest(trace)) && old->at >= trace->next)
+			drop_oldest(trace);
+		trace->next = 0;
+	}
+	while ((old = oldest(trace)) && old->at >= trace->next && old->at < trace->next + len)
+		drop_oldest(trace);
+	if (trace->n == trace->max_messages)
+		drop_oldest(trace);
+
+	return trace->next;
 }
 
 void trace_add(struct trace *trace, bool tx, enum sip_transp tp, const struct sa *src,
 	       const struct sa *dst, const uint8_t *pkt, size_t len)
 {
-	struct entry *entry;
 	struct pl callid;
-	uint8_t *data;
+	size_t at;
 
 	if (len <= KEEPALIVE_BYTES || len > trace->max_bytes || !find_callid(&callid, pkt, len))
 		return;
-	data = malloc(len);
-	if (!data)
-		return; /* a trace with a gap */
-	memcpy(data, pkt, len);
 
-	while (trace->n && (trace->n == trace->max_messages || trace->bytes + len > trace->max_bytes))
-		drop_first(trace);
-	entry = &trace->entries[(trace->first + trace->n++) % trace->max_messages];
-	*entry = (struct entry){
+	at = make_room(trace, len);
+	memcpy(trace->bytes + at, pkt, len);
+	trace->next = at + len;
+	trace->entries[(trace->first + trace->n++) % trace->max_messages] = (struct entry){
 		.wall_us = clk_wall_us(),
 		.src = *src,
 		.dst = *dst,
-		.data = data,
+		.at = at,
 		.len = (uint32_t)len,
 		.callid_hash = hash_joaat_pl(&callid),
 		.tp = (uint8_t)tp,
 		.tx = tx,
 	};
-	trace->bytes += len;
 }
 
 /* ------------------------------------------------------------------ choosing */
 
-static bool is_wanted(const struct entry *entry, const char *const *callids, size_t n)
+static bool is_wanted(const struct trace *trace, const struct entry *entry,
+		      const char *const *callids, size_t n)
 {
 	struct pl callid;
 
 	for (size_t i = 0; i < n; i++) {
 		if (hash_joaat_str(callids[i]) == entry->callid_hash &&
-		    find_callid(&callid, entry->data, entry->len) && !pl_strcmp(&callid, callids[i]))
+		    find_callid(&callid, trace->bytes + entry->at, entry->len) && !pl_strcmp(&callid, callids[i]))
 			return true;
 	}
 	return false;
@@ -202,7 +222,7 @@ static void mask(uint8_t *data, size_t len)
 
 /* ------------------------------------------------------------------ text */
 
-static int print_entry(struct mbuf *mb, const struct entry *entry)
+static int print_entry(struct mbuf *mb, const struct entry *entry, const uint8_t *data)
 {
 	char iso[32];
 	size_t at;
@@ -216,14 +236,14 @@ static int print_entry(struct mbuf *mb, const struct entry *entry)
 	if (err)
 		return err;
 	at = mb->pos;
-	err = mbuf_write_mem(mb, entry->data, entry->len);
+	err = mbuf_write_mem(mb, data, entry->len);
 	if (err)
 		return err;
 	mask(mb->buf + at, entry->len);
 	return mbuf_write_str(mb, "\r\n----\r\n");
 }
 
-typedef int(print_h)(struct mbuf *mb, const struct entry *entry);
+typedef int(print_h)(struct mbuf *mb, const struct entry *entry, const uint8_t *data);
 
 static int print_all(struct mbuf *mb, const struct trace *trace, const char *const *callids,
 		     size_t n, print_h *h)
@@ -233,8 +253,8 @@ static int print_all(struct mbuf *mb, const struct trace *trace, const char *con
 	for (size_t i = 0; i < trace->n && !err; i++) {
 		const struct entry *entry = &trace->entries[(trace->first + i) % trace->max_messages];
 
-		if (is_wanted(entry, callids, n))
-			err = h(mb, entry);
+		if (is_wanted(trace, entry, callids, n))
+			err = h(mb, entry, trace->bytes + entry->at);
 	}
 	return err_from_re(err);
 }
@@ -333,7 +353,7 @@ static size_t headers(uint8_t *p, const struct entry *entry, const uint8_t *data
 	return ip + UDP_HEADER;
 }
 
-static int pcap_entry(struct mbuf *mb, const struct entry *entry)
+static int pcap_entry(struct mbuf *mb, const struct entry *entry, const uint8_t *data)
 {
 	uint8_t head[IP6_HEADER + UDP_HEADER], *copy;
 	size_t len = entry->len, head_len;
@@ -345,7 +365,7 @@ static int pcap_entry(struct mbuf *mb, const struct entry *entry)
 	copy = malloc(len);
 	if (!copy)
 		return ENOMEM;
-	memcpy(copy, entry->data, len);
+	memcpy(copy, data, len);
 	mask(copy, len);
 	head_len = headers(head, entry, copy, len);
 
