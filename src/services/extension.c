@@ -25,9 +25,14 @@ static bool is_busy(const struct call *call, const struct snap_extension *extens
 	       (extension->max_concurrent_calls && calls >= extension->max_concurrent_calls);
 }
 
+struct phone {
+	const struct snap_account *account;
+	const struct reg_contact *contact;
+};
+
 /* Where the extension's phones are now. The account that calls does not ring itself. */
-static size_t find_targets(const struct call *call, const struct snap_extension *extension,
-			   struct dial_target *targets)
+static size_t find_phones(const struct call *call, const struct snap_extension *extension,
+			  struct phone *phones)
 {
 	const struct registrar *reg = edge_registrar(call->engine->o.edge);
 	const struct reg_contact *contacts[REG_MAX_CONTACTS];
@@ -41,23 +46,36 @@ static size_t find_targets(const struct call *call, const struct snap_extension 
 			continue;
 
 		found = reg_contacts(reg, account, contacts, REG_MAX_CONTACTS);
-		for (size_t k = 0; k < found && n < EXTENSION_MAX_TARGETS; k++) {
-			struct dial_target *target = &targets[n++];
-
-			target->account = account;
-			target->dst = contacts[k]->dst;
-			target->tp = contacts[k]->tp;
-			str_ncpy(target->uri, contacts[k]->uri, sizeof(target->uri));
-			if (contacts[k]->path)
-				str_ncpy(target->path, contacts[k]->path, sizeof(target->path));
-		}
+		for (size_t k = 0; k < found && n < EXTENSION_MAX_TARGETS; k++)
+			phones[n++] = (struct phone){ account, contacts[k] };
 	}
 
 	return n;
 }
 
+/* Their addresses, copied: contacts change while the phones ring. */
+static struct dial_target *copy_targets(const struct phone *phones, size_t n)
+{
+	struct dial_target *targets = mem_zalloc(n * sizeof(*targets), NULL);
+
+	for (size_t i = 0; targets && i < n; i++) {
+		const struct reg_contact *contact = phones[i].contact;
+		struct dial_target *target = &targets[i];
+
+		target->account = phones[i].account;
+		target->dst = contact->dst;
+		target->tp = contact->tp;
+		str_ncpy(target->uri, contact->uri, sizeof(target->uri));
+		if (contact->path)
+			str_ncpy(target->path, contact->path, sizeof(target->path));
+	}
+
+	return targets;
+}
+
 int extension_run(struct call *call, const struct snap_extension *extension, struct result *result)
 {
+	struct phone phones[EXTENSION_MAX_TARGETS];
 	struct dial_target *targets;
 	size_t n;
 	int err;
@@ -67,16 +85,15 @@ int extension_run(struct call *call, const struct snap_extension *extension, str
 		return 0;
 	}
 
-	targets = mem_zalloc(EXTENSION_MAX_TARGETS * sizeof(*targets), NULL);
-	if (!targets)
-		return -ENOMEM;
-
-	n = find_targets(call, extension, targets);
+	n = find_phones(call, extension, phones);
 	if (!n) {
 		*result = (struct result){ .outcome = OUTCOME_UNAVAILABLE };
-		err = 0;
-		goto out;
+		return 0;
 	}
+
+	targets = copy_targets(phones, n);
+	if (!targets)
+		return -ENOMEM;
 
 	err = call_dial(call, targets, n,
 			&(struct dial_opts){
@@ -84,7 +101,6 @@ int extension_run(struct call *call, const struct snap_extension *extension, str
 				.callee = extension },
 			result);
 
-out:
 	mem_deref(targets);
 	return err;
 }

@@ -100,6 +100,7 @@ static void inv_destructor(void *arg)
 	tmr_cancel(&inv->tmr_rtx);
 	tmr_cancel(&inv->tmr_session);
 	tmr_cancel(&inv->tmr_retry);
+	tmr_cancel(&inv->tmr_trying);
 	hash_unlink(&inv->he);
 	list_unlink(&inv->le);
 	list_flush(&inv->forks);
@@ -196,6 +197,7 @@ void inv_close(struct edge *edge)
 		tmr_cancel(&inv->tmr_rtx);
 		tmr_cancel(&inv->tmr_session);
 		tmr_cancel(&inv->tmr_retry);
+		tmr_cancel(&inv->tmr_trying);
 		inv->st = mem_deref(inv->st);
 		inv->offer_st = mem_deref(inv->offer_st);
 		inv->refer_st = mem_deref(inv->refer_st);
@@ -280,6 +282,7 @@ void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_
 	inv->state = INV_ST_ENDED;
 	tmr_cancel(&inv->tmr_session);
 	tmr_cancel(&inv->tmr_retry);
+	tmr_cancel(&inv->tmr_trying);
 	if (!inv->bye_after_ack && !inv->cancel)
 		inv_stop_repeating(inv);
 	inv_drop_offers(inv, 487);

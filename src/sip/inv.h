@@ -58,9 +58,10 @@ typedef void(inv_event_h)(const struct inv_event *event, void *arg);
 /* ------------------------------------------------------------------ UAS */
 
 /*
- * Takes an initial INVITE over: sends 100 Trying, follows CANCEL, retransmissions and the peer's
- * timers. Refuses by itself what the RFCs settle: unknown Require (420), Session-Expires too small
- * (422), body of unknown type (415); then returns -EINVAL and the call never existed.
+ * Takes an initial INVITE over: sends 100 Trying unless something better goes out within 150 ms,
+ * follows CANCEL, retransmissions and the peer's timers. Refuses by itself what the RFCs settle:
+ * unknown Require (420), Session-Expires too small (422), body of unknown type (415); then returns
+ * -EINVAL and the call never existed.
  *
  * contact_user  user part of our Contact
  */

@@ -17,6 +17,7 @@ struct inv_auth;
 #define INV_MAX_AUTH_TRIES	 3
 #define INV_MAX_REFRESH_FAILURES 3  /* half of the interval, then eighths: before it expires */
 #define INV_MIN_SE_S		 90 /* RFC 4028 section 4: the smallest anyone may ask for */
+#define INV_TRYING_MS		 150 /* RFC 3261 section 17.2.1: 100 within 200 ms, if nothing else */
 #define INV_T1_MS		 SIP_T1
 #define INV_T2_MS		 SIP_T2
 #define INV_TIMEOUT_MS		 (64 * SIP_T1)
@@ -162,6 +163,7 @@ struct inv {
 	struct tmr tmr_rtx;	/* 2xx, reliable 1xx or CANCEL again */
 	struct tmr tmr_session; /* refresh, or expiry */
 	struct tmr tmr_retry;	/* after 491 */
+	struct tmr tmr_trying;	/* until 100, unless we say something better before */
 };
 
 /* One per edge, made by its first dialog, freed with its last. */

@@ -156,6 +156,16 @@ static int accept_init(struct inv *inv, const struct sip_msg *msg, const char *c
 	return 0;
 }
 
+/* The phone shall stop repeating its INVITE. */
+static void trying_handler(void *arg)
+{
+	struct inv *inv = arg;
+
+	if (inv->st)
+		(void)inv_reply_send(inv, &inv->st, inv->msg,
+				     &(struct inv_reply){ .scode = 100, .reason = "Trying" }, NULL);
+}
+
 int inv_accept(struct inv **ret, struct edge *edge, const struct sip_msg *msg,
 	       const char *contact_user, inv_event_h *event_h, void *arg)
 {
@@ -184,11 +194,9 @@ int inv_accept(struct inv **ret, struct edge *edge, const struct sip_msg *msg,
 	}
 	inv->offer_remote = inv->invite_offer = sdp.l > 0;
 	err = -sip_strans_alloc(&inv->st, ctx->sip, msg, cancel_handler, inv);
-	if (!err)
-		err = inv_reply_send(inv, &inv->st, msg,
-				     &(struct inv_reply){ .scode = 100, .reason = "Trying" }, NULL);
 	if (err)
 		goto out;
+	tmr_start(&inv->tmr_trying, INV_TRYING_MS, trying_handler, inv);
 	inv_join(inv);
 	*ret = inv;
 
@@ -243,6 +251,7 @@ static int send_progress(struct inv *inv, uint16_t scode, const char *reason, co
 	struct mbuf *mb = NULL;
 	int err;
 
+	tmr_cancel(&inv->tmr_trying);
 	if (reliable)
 		inv->rseq_out = inv->rseq_out ? inv->rseq_out + 1 : 1 + (rand_u32() >> 2);
 	err = inv_reply_send(inv, &inv->st, inv->msg,
@@ -289,6 +298,7 @@ static int send_answer(struct inv *inv, const char *sdp, const char *hdrs)
 	struct mbuf *mb = NULL;
 	int err;
 
+	tmr_cancel(&inv->tmr_trying);
 	/* An answer goes out once (RFC 6337 section 3.1.1). One that differs is a phone changing
 	 * its mind, or another phone; leaving it out would lose the audio. */
 	if (sdp && inv->answered_early && inv->local_sdp && !strcmp(sdp, inv->local_sdp))

@@ -74,7 +74,7 @@ static bool find_callid(struct pl *ret, const uint8_t *pkt, size_t len)
 		n = (size_t)(eol - p);
 		if (n <= 1)
 			return false; /* the body begins */
-		if (n > 8 && !strncasecmp(p, "Call-ID", 7))
+		if (n > 8 && (*p | 0x20) == 'c' && !strncasecmp(p, "Call-ID", 7))
 			p += 7;
 		else if (n > 2 && (*p == 'i' || *p == 'I') && (p[1] == ':' || p[1] == ' '))
 			p += 1;

@@ -16,8 +16,8 @@
 #include "snapshot/snapshot.h"
 
 #define LIBRE_VERSION   "1.1.0"
-#define UDP_LAYER       0
-#define UDP_RX_BYTES    8192 /* libre's buffer: a longer datagram arrives cut */
+#define UDP_RX_BYTES    8192 /* as libre's buffer: a longer datagram arrives cut */
+#define UDP_RX_BATCH    16   /* datagrams that one turn of the loop takes from a socket */
 #define RECOUNT_MS      1000
 #define SOURCE_COUNTERS 4096
 #define SHORT_MESSAGE   4    /* keep-alives; libre drops them */
@@ -73,10 +73,27 @@ struct priv_tcp_sock {
 	void *arg;
 };
 
+/* src/udp/udp.c: the start of it */
+struct priv_udp_sock {
+	struct list helpers;
+	udp_recv_h *rh;
+	udp_error_h *eh;
+	void *arg;
+	int fd, fd6;
+};
+
+/* Room for what one read brings. */
+struct udp_rx {
+	struct mmsghdr msgs[UDP_RX_BATCH];
+	struct iovec iov[UDP_RX_BATCH];
+	struct sa src[UDP_RX_BATCH];
+	uint8_t bytes[UDP_RX_BATCH][UDP_RX_BYTES];
+};
+
 struct tap { /* one listening socket */
 	struct transp_guard *guard;
 	struct udp_sock *us;
-	struct udp_helper *helper;
+	int fd; /* of us */
 	struct tcp_sock *ts;
 	tcp_conn_h *connh; /* libre's */
 	void *arg;
@@ -89,6 +106,7 @@ struct transp_guard {
 	bool is_on;
 	struct tap taps[EDGE_TRANSPORTS];
 	size_t n_taps;
+	struct udp_rx *rx;
 	uint64_t counted_ms;
 	uint32_t n_conns;
 	uint16_t per_source[SOURCE_COUNTERS];
@@ -133,9 +151,12 @@ static bool next_line(struct pl *ret, struct pl *text)
 
 static bool is_header(const struct pl *line, const char *name)
 {
-	size_t n = name ? strlen(name) : 0;
+	size_t n;
 
-	if (!n || line->l <= n || strncasecmp(line->p, name, n))
+	if (!name || (line->p[0] | 0x20) != (name[0] | 0x20)) /* most lines are none of those */
+		return false;
+	n = strlen(name);
+	if (line->l <= n || strncasecmp(line->p, name, n))
 		return false;
 	while (n < line->l && (line->p[n] == ' ' || line->p[n] == '\t'))
 		n++;
@@ -181,12 +202,13 @@ static const char *request_line(const struct pl *line, uint16_t *scode)
 	return "Malformed request line";
 }
 
+/* text: a word in lower case. */
 static bool has_text(const struct pl *line, const char *text)
 {
 	size_t n = strlen(text);
 
 	for (size_t i = 0; i + n <= line->l; i++) {
-		if (!strncasecmp(line->p + i, text, n))
+		if ((line->p[i] | 0x20) == text[0] && !strncasecmp(line->p + i, text, n))
 			return true;
 	}
 	return false;
@@ -250,9 +272,8 @@ static void scan_reply(struct udp_sock *us, const struct sa *src, const struct s
 }
 
 /* true: the datagram goes no further. */
-static bool datagram(struct sa *src, struct mbuf *mb, void *arg)
+static bool datagram(struct tap *tap, const struct sa *src, struct mbuf *mb)
 {
-	struct tap *tap = arg;
 	struct edge *edge = tap->guard->edge;
 	struct scan scan = { .start = PL_INIT };
 	const char *reason;
@@ -273,9 +294,50 @@ static bool datagram(struct sa *src, struct mbuf *mb, void *arg)
 		scan_reply(tap->us, src, &scan, scode, reason);
 		return true;
 	}
-	/* Transactions and calls keep the buffer; libre gave it 8 KiB. */
-	mbuf_trim(mb);
 	return false;
+}
+
+static struct udp_rx *udp_rx_alloc(void)
+{
+	struct udp_rx *rx = mem_alloc(sizeof(*rx), NULL);
+
+	for (size_t i = 0; rx && i < UDP_RX_BATCH; i++) {
+		rx->iov[i] = (struct iovec){ rx->bytes[i], UDP_RX_BYTES };
+		rx->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &rx->src[i].u,
+						       .msg_namelen = sizeof(rx->src[i].u),
+						       .msg_iov = &rx->iov[i],
+						       .msg_iovlen = 1 };
+	}
+	return rx;
+}
+
+/*
+ * Reads instead of libre, which takes one datagram per turn of the loop into 8 KiB of fresh memory.
+ * Transactions and calls keep the buffer, so it gets the size of its datagram.
+ */
+static void read_handler(int flags, void *arg)
+{
+	struct tap *tap = arg;
+	const struct priv_udp_sock *us = (const struct priv_udp_sock *)tap->us;
+	struct udp_rx *rx = tap->guard->rx;
+	int n;
+
+	(void)flags;
+	n = recvmmsg(tap->fd, rx->msgs, UDP_RX_BATCH, MSG_DONTWAIT, NULL);
+
+	for (int i = 0; i < n; i++) {
+		struct mbuf *mb = mbuf_alloc(rx->msgs[i].msg_len);
+
+		rx->src[i].len = rx->msgs[i].msg_hdr.msg_namelen;
+		rx->msgs[i].msg_hdr.msg_namelen = sizeof(rx->src[i].u); /* for the next read */
+		if (!mb)
+			continue; /* the phone sends again */
+		(void)mbuf_write_mem(mb, rx->bytes[i], rx->msgs[i].msg_len);
+		mb->pos = 0;
+		if (!datagram(tap, &rx->src[i], mb))
+			us->rh(&rx->src[i], mb, us->arg);
+		mem_deref(mb);
+	}
 }
 
 /* ------------------------------------------------------------------ connections */
@@ -436,7 +498,7 @@ static bool transport_fits(const struct sip *sip, const struct priv_transport *t
 	    !sa_cmp(&t->laddr, laddr, sa_is_any(laddr) ? SA_PORT : SA_ALL))
 		return false;
 	if (tp == SIP_TRANSP_UDP)
-		return t->sock;
+		return t->sock && ((const struct priv_udp_sock *)t->sock)->arg == t;
 	ts = (const struct priv_tcp_sock *)listener_of(t);
 	if (is_ws && (!t->http_sock || ((const struct priv_http_sock *)t->http_sock)->arg != t))
 		return false;
@@ -533,8 +595,9 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t)
 		tap->us = t->sock;
 		(void)udp_sockbuf_set(tap->us, UDP_SOCKBUF); /* as much as the kernel allows */
 		mark(udp_sock_fd(tap->us, sa_af(&t->laddr)), sa_af(&t->laddr), tos);
-		return err_from_re(udp_register_helper(&tap->helper, tap->us, UDP_LAYER, NULL,
-						       datagram, tap));
+		tap->fd = udp_sock_fd(tap->us, sa_af(&t->laddr));
+		udp_thread_detach(tap->us);
+		return err_from_re(fd_listen(tap->fd, FD_READ, read_handler, tap));
 	}
 	tap->ts = listener_of(t);
 	ts = (struct priv_tcp_sock *)tap->ts;
@@ -567,8 +630,11 @@ static void guard_destructor(void *arg)
 {
 	struct transp_guard *guard = arg;
 
-	for (size_t i = 0; i < guard->n_taps; i++)
-		mem_deref(guard->taps[i].helper);
+	for (size_t i = 0; i < guard->n_taps; i++) {
+		if (guard->taps[i].us)
+			fd_close(guard->taps[i].fd);
+	}
+	mem_deref(guard->rx);
 }
 
 int guard_alloc(struct transp_guard **ret, struct edge *edge)
@@ -581,6 +647,11 @@ int guard_alloc(struct transp_guard **ret, struct edge *edge)
 	if (!guard)
 		return -ENOMEM;
 	guard->edge = edge;
+	guard->rx = udp_rx_alloc();
+	if (!guard->rx) {
+		mem_deref(guard);
+		return -ENOMEM;
+	}
 	guard->is_on = layout_is_known(edge);
 	if (!guard->is_on)
 		log_error("sip.guard",

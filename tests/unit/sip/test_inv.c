@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inv_fixture.h"
+#include "sip/inv_priv.h"
 #include "sip/q850.h"
 
 /* Basic calls, both sides (RFC 3261 sections 9, 12, 13, 15). */
@@ -26,6 +27,9 @@ static void called_and_peer_hangs_up(void **state)
 
 	ph_invite(ph, "Allow: INVITE, ACK, BYE, CANCEL, INFO\r\n", "offer");
 	assert_int_equal(ph->accept_errors, 0);
+	ph_pass(ph, INV_TRYING_MS - 1);
+	assert_int_equal(ph_count(ph, "100 INVITE"), 0);
+	ph_pass(ph, 1);
 	ph_expect(ph, "100 INVITE");
 	assert_string_equal(inv_callid(ph->inv), ph->callid);
 	assert_true(inv_peer_allows(ph->inv, "INFO"));
