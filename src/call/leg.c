@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call/leg.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -19,6 +21,7 @@ static void leg_destructor(void *arg)
 	mem_deref(leg->secure);
 	mem_deref(leg->remote);
 	mem_deref(leg->local_desc);
+	mem_deref(leg->offer);
 	mem_deref(leg->inv);
 }
 
@@ -36,6 +39,7 @@ int leg_alloc(struct leg **ret, struct call *call, const struct snap_account *ac
 	leg->incoming = incoming;
 	leg->id = ++call->engine->next_leg_id;
 	leg->sdp_id = rand_u32() & 0x7fffffff;
+	memset(leg->lines.of, -1, sizeof(leg->lines.of));
 	sa_init(&leg->peer, AF_UNSPEC);
 	sa_init(&leg->local, AF_UNSPEC);
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "base/re.h"
 #include "call/leg_dtmf.h"
+#include "call/negotiate.h"
 #include "sip/sdesc.h"
 
 /*
@@ -45,6 +46,9 @@ struct leg {
 	struct sdesc *remote;             /* what it last said */
 	struct sdesc *local_desc;         /* what we last said to it */
 	struct leg_dtmf dtmf;
+	bool we_offered;                  /* local_desc was the offer and remote answers it */
+	struct sdesc *offer;              /* prepared, not yet sent (call_dial) */
+	struct neg_lines lines;           /* of its partner, for each of its own */
 	uint64_t sdp_id, sdp_version;
 	uint32_t sdp_crc;                 /* of the text last sent; a change raises the version */
 	uint16_t scode;                   /* how it ended */
@@ -69,41 +73,60 @@ void leg_inv_event(const struct inv_event *event, void *arg);
 
 /* ------------------------------------------------------------------ media (leg_media.c) */
 
+/* What the leg may use: its account's codecs, the node's settings. */
+struct neg_side leg_side(const struct leg *leg);
+
+/*
+ * The offer to this leg out of what peer wants (NULL: sound alone, all that we can). lines: as
+ * neg_offer() tells; give it to leg_media_pair() when the offer has been accepted.
+ */
+int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct leg *leg,
+		    const struct leg *peer, const struct sdesc *want);
+
+/* The answer to what this leg has offered, out of what peer has chosen; peer and chosen NULL: we take
+ * its sound ourselves (a service that answers). */
+int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer,
+		     const struct leg *peer, const struct sdesc *chosen);
+
+/* What a leg has agreed to, or offered so far: what a peer may be asked for. A reference. NULL: it
+ * has said nothing yet. */
+int leg_media_wanted(struct sdesc **ret, const struct leg *leg);
+
 /*
  * Opens streams for the m-lines of desc that have none yet; call_wait_streams() then waits for the
- * ports. Lines we cannot carry (T.38) are refused. Returns 0 or -errno.
+ * ports. Lines we cannot carry are left alone. Returns 0 or -errno.
  */
 int leg_media_open(struct leg *leg, const struct sdesc *desc);
 bool leg_media_ready(const struct leg *leg);
 
 /*
- * Prints desc as our description towards this leg: its m-lines with our address and ports. The text
- * is in the engine's scratch buffer: use it before any wait. NULL: too large or out of memory.
+ * Prints desc as our answer to this leg, or our offer: its m-lines with our address and ports. The
+ * text is in the engine's scratch buffer: use it before any wait. NULL: too large or out of memory.
  */
 const char *leg_media_print(struct leg *leg, const struct sdesc *desc);
+const char *leg_media_print_offer(struct leg *leg, const struct sdesc *desc);
 
-/* The peer's description is in force: tells the media process where to send and what to accept.
- * Takes a reference of desc. */
+/*
+ * The peer's description is in force together with ours, which was printed before: tells the media
+ * process where to send, what to accept and what flows. Streams of refused lines end. Takes a
+ * reference of desc.
+ */
 void leg_media_remote(struct leg *leg, struct sdesc *desc);
 
+/* lines of an offer to leg become those of the pair. */
+void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *lines);
 /* Line by line, both ways. */
 void leg_media_bridge(struct leg *a, struct leg *b);
 void leg_media_close(struct leg *leg);
-
-/* A copy of desc with what both accounts may use, in the order that `to` prefers (BASE-51, D-081).
- * -ENOTSUP: no audio codec in common. */
-int leg_media_filter(struct sdesc **ret, const struct sdesc *desc, const struct leg *from,
-		     const struct leg *to);
+/* Ends streams of lines that are not in use: after an offer that came to nothing. */
+void leg_media_tidy(struct leg *leg);
 
 enum leg_offer {
-	LEG_OFFER_SAME, /* nothing that concerns the other side: refresh, new address, resume */
+	LEG_OFFER_SAME, /* nothing that concerns the other side: refresh, new address or codecs, resume */
 	LEG_OFFER_HOLD, /* it no longer wants to hear us (TEL-03) */
-	LEG_OFFER_NEW,  /* other lines or codecs: the other side must be asked */
+	LEG_OFFER_NEW,  /* lines come or go: the other side must be asked */
 };
 enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *offer);
-
-/* The answer to an offer of class SAME or HOLD, out of what is already agreed. */
-int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer);
 
 /* Music to this leg instead of its partner (TEL-03), or back. */
 void leg_music(struct leg *leg, bool on);

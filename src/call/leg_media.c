@@ -13,16 +13,6 @@
 #include "media/client.h"
 #include "snapshot/snapshot.h"
 
-/* Encoding names to what the media process can make itself (music on hold). */
-static const struct {
-	const char *name;
-	enum media_codec codec;
-} own_codecs[] = {
-	{ "PCMA", MEDIA_PCMA }, { "PCMU", MEDIA_PCMU }, { "G722", MEDIA_G722 },
-	{ "GSM", MEDIA_GSM },   { "opus", MEDIA_OPUS }, { "L16", MEDIA_L16 },
-	{ "G726-32", MEDIA_G726_32 }, { "G729", MEDIA_G729 },
-};
-
 static void on_media_event(const struct media_event *event, void *arg)
 {
 	struct leg *leg = arg;
@@ -61,12 +51,114 @@ static void on_media_event(const struct media_event *event, void *arg)
 	}
 }
 
-/* RTP of sound and picture; whether it may be plain or must be encrypted leg_secure.c knows. */
+struct neg_side leg_side(const struct leg *leg)
+{
+	static const struct snap_codecs none;
+	const struct snap_sip *sip = snap_sip(leg->engine->o.snap);
+	const struct snap_account *account = leg->account;
+
+	return (struct neg_side){ .audio = account ? &account->audio : &none,
+				  .video = account ? &account->video : &none,
+				  .video_kbps = sip->video_max_kbps,
+				  .events = sip->dtmf_mode == SNAP_DTMF_RFC2833,
+				  .t38 = sip->t38_passthrough,
+				  .direct = leg->direct };
+}
+
+/* SAVP lines need a key exchange that this leg does not do. */
 static bool can_carry(const struct sdesc_media *line)
 {
-	return line->port && strstr(line->proto, "RTP/") &&
-	       (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO);
+	bool plain = !strcmp(line->proto, "RTP/AVP") || !strcmp(line->proto, "RTP/AVPF");
+
+	if (!line->port)
+		return false;
+	if (line->kind == SDESC_IMAGE)
+		return neg_is_fax(line);
+
+	return plain && (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO);
 }
+
+static bool is_on(const struct leg *leg, size_t line)
+{
+	return leg->local_desc && leg->remote && line < leg->local_desc->n_media &&
+	       line < leg->remote->n_media && leg->local_desc->media[line].port &&
+	       leg->remote->media[line].port;
+}
+
+/* ------------------------------------------------------------------ offers and answers */
+
+/* Lines that we cannot carry count as refused. NULL: want itself will do. */
+static int carried(struct sdesc **ret, const struct sdesc *want)
+{
+	struct sdesc *copy = NULL;
+	size_t bad = 0;
+	int err;
+
+	for (size_t i = 0; i < want->n_media; i++)
+		bad += want->media[i].port && !can_carry(&want->media[i]);
+	if (!bad) {
+		*ret = mem_ref((void *)(uintptr_t)want);
+		return 0;
+	}
+
+	err = sdesc_copy(&copy, want);
+	if (err)
+		return err;
+	for (size_t i = 0; i < copy->n_media; i++) {
+		if (!can_carry(&copy->media[i]))
+			copy->media[i].port = 0;
+	}
+
+	*ret = copy;
+	return 0;
+}
+
+int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct leg *leg,
+		    const struct leg *peer, const struct sdesc *want)
+{
+	const struct neg_side from = leg_side(peer ? peer : leg), to = leg_side(leg);
+	struct sdesc *usable = NULL;
+	int err;
+
+	if (want) {
+		err = carried(&usable, want);
+		if (err)
+			return err;
+	}
+	err = neg_offer(ret, lines, usable, &from, &to, leg->local_desc);
+	mem_deref(usable);
+
+	return err;
+}
+
+int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer,
+		     const struct leg *peer, const struct sdesc *chosen)
+{
+	const struct neg_side side = leg_side(leg);
+	struct sdesc *usable = NULL;
+	int err;
+
+	err = carried(&usable, offer);
+	if (!err)
+		err = neg_answer(ret, usable, &side, chosen, peer ? &peer->lines : NULL);
+	mem_deref(usable);
+
+	return err;
+}
+
+int leg_media_wanted(struct sdesc **ret, const struct leg *leg)
+{
+	*ret = NULL;
+	if (!leg->remote)
+		return 0;
+	if (leg->local_desc)
+		return neg_agreed(ret, leg->remote, leg->local_desc);
+
+	*ret = mem_ref(leg->remote);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ streams */
 
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
 {
@@ -109,7 +201,7 @@ bool leg_media_ready(const struct leg *leg)
 	return true;
 }
 
-const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
+static const char *print(struct leg *leg, const struct sdesc *desc)
 {
 	char *buf = leg->engine->sdp_buf;
 	uint16_t ports[SDESC_MAX_MEDIA] = { 0 };
@@ -154,77 +246,93 @@ const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
 	return buf;
 }
 
-static enum media_codec own_codec(const struct sdesc_format *format)
+const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
 {
-	for (size_t i = 0; i < sizeof(own_codecs) / sizeof(own_codecs[0]); i++) {
-		if (!str_casecmp(format->name, own_codecs[i].name))
-			return own_codecs[i].codec;
-	}
-
-	return MEDIA_CODEC_OTHER;
+	leg->we_offered = false;
+	return print(leg, desc);
 }
 
-/* The real codecs of a line, in its order. Returns how many. */
-static size_t line_formats(struct media_format *ret, const struct sdesc_media *line)
+const char *leg_media_print_offer(struct leg *leg, const struct sdesc *desc)
 {
-	size_t n = 0;
+	leg->we_offered = true;
+	return print(leg, desc);
+}
 
-	for (size_t i = 0; i < line->n_formats && n < MEDIA_MAX_FORMATS; i++) {
-		const struct sdesc_format *format = &line->formats[i];
+/* How digits reach the other side (PLT-37); INFO is not the media's concern. */
+static enum media_dtmf digits_of(const struct leg *leg, int event_pt)
+{
+	const struct snap_sip *sip = snap_sip(leg->engine->o.snap);
 
-		if (!sdesc_is_codec(format))
-			continue;
-		ret[n++] = (struct media_format){ .codec = own_codec(format),
-						  .pt_out = (uint8_t)format->pt,
-						  .pt_in = (uint8_t)format->pt,
-						  .clock_hz = format->clock_hz };
+	if (sip->dtmf_mode == SNAP_DTMF_INFO)
+		return MEDIA_DTMF_NONE;
+
+	return event_pt >= 0 ? MEDIA_DTMF_EVENT : MEDIA_DTMF_INBAND;
+}
+
+static void set_remote(struct leg *leg, size_t i, const struct sdesc_media *line)
+{
+	const struct sdesc_media *ours = &leg->local_desc->media[i];
+	const bool is_audio = line->kind == SDESC_AUDIO;
+	const int event_pt = is_audio ? neg_event_pt(line) : -1;
+	struct media_format formats[MEDIA_MAX_FORMATS];
+	struct media_remote remote = {
+		.rtp = &line->rtp,
+		.rtcp = &line->rtcp,
+		.rtcp_mux = line->rtcp_mux && ours->rtcp_mux,
+		.symmetric = leg->account && leg->account->nat,
+		.may_send = line->dir & SDESC_RECVONLY,
+		.may_recv = line->dir & SDESC_SENDONLY,
+		.formats = formats,
+		.ptime_ms = line->ptime_ms,
+		.dtmf_tx = is_audio ? digits_of(leg, event_pt) : MEDIA_DTMF_NONE,
+		.dtmf_pt = (int16_t)event_pt,
+		.dtmf_pt_in = (int16_t)(is_audio ? neg_event_pt(ours) : -1),
+	};
+
+	if (line->kind == SDESC_IMAGE) {
+		remote.raw = true;
+		remote.rtcp = NULL;
+		remote.may_send = remote.may_recv = true;
+	} else {
+		remote.n_formats = neg_formats(formats, ours, line, leg->we_offered);
 	}
 
-	return n;
+	media_set_remote(leg->streams[i], &remote);
 }
 
 void leg_media_remote(struct leg *leg, struct sdesc *desc)
 {
-	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
-		const struct sdesc_media *line = &desc->media[i];
-		struct media_format formats[MEDIA_MAX_FORMATS];
-
-		if (!leg->streams[i])
-			continue;
-
-		if (!line->port) { /* refused by the peer: the stream has no use */
-			leg->streams[i] = mem_deref(leg->streams[i]);
-			continue;
-		}
-
-		leg_secure_remote(leg, desc, i);
-		media_set_remote(leg->streams[i],
-				 &(struct media_remote){
-					 .rtp = &line->rtp,
-					 .rtcp = &line->rtcp,
-					 .rtcp_mux = line->rtcp_mux,
-					 .symmetric = leg->account && leg->account->nat,
-					 .may_send = line->dir & SDESC_RECVONLY,
-					 .may_recv = line->dir & SDESC_SENDONLY,
-					 .formats = formats,
-					 .n_formats = line_formats(formats, line),
-					 .ptime_ms = line->ptime_ms,
-					 .dtmf_tx = MEDIA_DTMF_EVENT,
-					 .dtmf_pt = (int16_t)sdesc_dtmf_pt(line),
-					 .dtmf_pt_in = (int16_t)sdesc_dtmf_pt(line),
-				 });
-	}
-
 	mem_ref(desc);
 	mem_deref(leg->remote);
 	leg->remote = desc;
+
+	leg_media_tidy(leg);
+	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
+		if (leg->streams[i])
+			set_remote(leg, i, &desc->media[i]);
+	}
+}
+
+void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *lines)
+{
+	struct neg_lines inverse;
+
+	memset(inverse.of, -1, sizeof(inverse.of));
+	for (size_t i = 0; i < SDESC_MAX_MEDIA; i++) {
+		if (lines->of[i] >= 0)
+			inverse.of[lines->of[i]] = (int8_t)i;
+	}
+	leg->lines = *lines;
+	peer->lines = inverse;
 }
 
 void leg_media_bridge(struct leg *a, struct leg *b)
 {
-	for (size_t i = 0; i < a->n_streams && i < b->n_streams; i++) {
-		if (a->streams[i] && b->streams[i])
-			media_bridge(a->streams[i], b->streams[i]);
+	for (size_t i = 0; i < a->n_streams; i++) {
+		const int8_t k = a->lines.of[i];
+
+		if (k >= 0 && (size_t)k < b->n_streams && a->streams[i] && b->streams[k])
+			media_bridge(a->streams[i], b->streams[k]);
 	}
 }
 
@@ -234,106 +342,51 @@ void leg_media_close(struct leg *leg)
 		leg->streams[i] = mem_deref(leg->streams[i]);
 }
 
-int leg_media_filter(struct sdesc **ret, const struct sdesc *desc, const struct leg *from,
-		     const struct leg *to)
+void leg_media_tidy(struct leg *leg)
 {
-	struct sdesc *copy = NULL;
-	int err;
-
-	err = sdesc_copy(&copy, desc);
-	if (err)
-		return err;
-
-	for (size_t i = 0; i < copy->n_media; i++) {
-		if (!leg_secure_carries(from, copy, i))
-			copy->media[i].port = 0;
+	for (size_t i = 0; i < leg->n_streams; i++) {
+		if (!is_on(leg, i))
+			leg->streams[i] = mem_deref(leg->streams[i]);
 	}
-	sdesc_plain(copy);
-
-	if ((from->account && sdesc_filter(copy, &from->account->audio, &from->account->video) <= 0) ||
-	    (to->account && sdesc_filter(copy, &to->account->audio, &to->account->video) <= 0)) {
-		mem_deref(copy);
-		return -ENOTSUP;
-	}
-
-	*ret = copy;
-	return 0;
 }
 
-static const struct sdesc_format *find_format(const struct sdesc_media *line,
-					      const struct sdesc_format *like)
+/* ------------------------------------------------------------------ what an offer is about */
+
+/* A line that changes nothing for the other side: it stays off, or stays on with a codec of use. */
+static bool is_old_line(const struct leg *leg, const struct sdesc *offer, size_t i)
 {
-	for (size_t i = 0; i < line->n_formats; i++) {
-		const struct sdesc_format *format = &line->formats[i];
+	static const struct sdesc_media off;
+	const struct sdesc_media *was =
+		i < leg->remote->n_media ? &leg->remote->media[i] : &off;
+	const struct sdesc_media *now = i < offer->n_media ? &offer->media[i] : &off;
+	const struct neg_side side = leg_side(leg);
+	struct media_format formats[MEDIA_MAX_FORMATS];
 
-		if (format->pt == like->pt && format->clock_hz == like->clock_hz &&
-		    !str_casecmp(format->name, like->name))
-			return format;
-	}
+	if (!is_on(leg, i)) /* what was refused once is refused again */
+		return !can_carry(now) || (was->port && was->kind == now->kind);
+	if (!can_carry(now) || now->kind != was->kind)
+		return false;
+	if (now->kind == SDESC_IMAGE || neg_is_transcodable(now, &side))
+		return true;
 
-	return NULL;
+	return neg_formats(formats, &leg->local_desc->media[i], now, false) > 0;
 }
 
 enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *offer)
 {
-	bool hears = false;
+	bool has_sound = false;
 
-	if (!leg->local_desc || !leg->remote || offer->n_media != leg->local_desc->n_media)
+	if (!leg->local_desc || !leg->remote)
 		return LEG_OFFER_NEW;
 
-	for (size_t i = 0; i < offer->n_media; i++) {
-		const struct sdesc_media *now = &offer->media[i];
-		const struct sdesc_media *was = &leg->local_desc->media[i];
-		bool was_on = was->port && leg->remote->media[i].port;
-		const struct sdesc_format *codec = sdesc_codec(was);
-
-		if (was_on != (now->port != 0) || now->kind != was->kind)
+	for (size_t i = 0; i < SDESC_MAX_MEDIA; i++) {
+		if (!is_old_line(leg, offer, i))
 			return LEG_OFFER_NEW;
-		if (!was_on)
-			continue;
-		if (!leg_secure_carries(leg, offer, i) || !codec || !find_format(now, codec))
-			return LEG_OFFER_NEW;
-		if (now->kind == SDESC_AUDIO && (now->dir & SDESC_RECVONLY))
-			hears = true;
+		if (i < offer->n_media && offer->media[i].kind == SDESC_AUDIO && is_on(leg, i))
+			has_sound = true;
 	}
 
-	return hears ? LEG_OFFER_SAME : LEG_OFFER_HOLD;
-}
-
-int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer)
-{
-	struct sdesc *answer = NULL;
-	int err;
-
-	err = sdesc_copy(&answer, offer);
-	if (err)
-		return err;
-
-	for (size_t i = 0; i < answer->n_media; i++) {
-		struct sdesc_media *line = &answer->media[i];
-		const struct sdesc_media *agreed = &leg->local_desc->media[i];
-		struct sdesc_format kept[SDESC_MAX_FORMATS]; /* texts belong to the copy */
-		size_t n = 0;
-
-		if (!line->port || !agreed->port) {
-			line->port = 0;
-			continue;
-		}
-
-		/* In the order agreed before, so that the codec in use stays first. */
-		for (size_t k = 0; k < agreed->n_formats && n < SDESC_MAX_FORMATS; k++) {
-			const struct sdesc_format *f = find_format(line, &agreed->formats[k]);
-
-			if (f)
-				kept[n++] = *f;
-		}
-		memcpy(line->formats, kept, n * sizeof(kept[0]));
-		line->n_formats = n;
-		line->dir = sdesc_dir_reverse(line->dir);
-	}
-
-	*ret = answer;
-	return 0;
+	return !has_sound || neg_hears(offer) ? LEG_OFFER_SAME : LEG_OFFER_HOLD;
 }
 
 void leg_music(struct leg *leg, bool on)

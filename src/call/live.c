@@ -21,7 +21,7 @@ static json_t *live_leg(const struct leg *leg)
 {
 	static const char *const states[] = { "new", "ringing", "up", "ended" };
 	/* What was agreed stands in the answer: ours to who called us, theirs to our call. */
-	struct sdesc *answer = leg->incoming ? leg->local_desc : leg->remote;
+	struct sdesc *answer = leg->we_offered ? leg->remote : leg->local_desc;
 	const struct sdesc_media *audio = answer ? sdesc_audio(answer) : NULL;
 	const struct sdesc_format *codec = audio ? sdesc_codec(audio) : NULL;
 	const struct snap_account *account = leg->account;

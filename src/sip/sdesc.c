@@ -52,6 +52,42 @@ bool sdesc_dir_find(enum sdesc_dir *ret, const char *name)
 	return false;
 }
 
+static void block_destructor(void *arg)
+{
+	struct sdesc_block *block = arg;
+
+	for (size_t i = 0; i < ARRAY_SIZE(block->lenders); i++)
+		mem_deref(block->lenders[i]);
+}
+
+int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const struct sdesc *b)
+{
+	const size_t bytes = sizeof(struct sdesc_block) + n_media * sizeof(struct sdesc_media) +
+			     n_media * SDESC_MAX_FORMATS * sizeof(struct sdesc_format);
+	struct sdesc_block *block;
+	struct sdesc_format *formats;
+
+	if (n_media > SDESC_MAX_MEDIA)
+		return -EMSGSIZE;
+	block = mem_zalloc(bytes, block_destructor);
+	if (!block)
+		return -ENOMEM;
+
+	block->bytes = bytes;
+	block->lenders[0] = mem_ref((void *)(uintptr_t)a);
+	block->lenders[1] = mem_ref((void *)(uintptr_t)b);
+	block->desc.media = (struct sdesc_media *)(block + 1);
+	block->desc.n_media = n_media;
+	formats = (struct sdesc_format *)(block->desc.media + n_media);
+	for (size_t i = 0; i < n_media; i++) {
+		block->desc.media[i].formats = formats + i * SDESC_MAX_FORMATS;
+		sa_init(&block->desc.media[i].rtp, AF_UNSPEC);
+		sa_init(&block->desc.media[i].rtcp, AF_UNSPEC);
+	}
+	*ret = &block->desc;
+	return 0;
+}
+
 /* Moves a pointer into block old to the same place of block new. */
 static void *moved(const void *ptr, const struct sdesc_block *old_block,
 		   struct sdesc_block *new_block)
@@ -77,10 +113,12 @@ int sdesc_copy(struct sdesc **ret, const struct sdesc *desc)
 	const struct sdesc_block *old_block = (const struct sdesc_block *)desc;
 	struct sdesc_block *block;
 
-	block = mem_alloc(old_block->bytes, NULL);
+	block = mem_alloc(old_block->bytes, block_destructor);
 	if (!block)
 		return -ENOMEM;
 	memcpy(block, old_block, old_block->bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(block->lenders); i++)
+		mem_ref(block->lenders[i]);
 
 	block->desc.attrs = moved(desc->attrs, old_block, block);
 	move_attrs(block->desc.attrs, desc->n_attrs, old_block, block);
@@ -151,4 +189,25 @@ int sdesc_dtmf_pt(const struct sdesc_media *media)
 			return media->formats[i].pt;
 	}
 	return -1;
+}
+
+uint32_t sdesc_fmtp_number(const struct sdesc_format *format, const char *name, uint32_t fallback)
+{
+	const size_t len = strlen(name);
+
+	for (const char *p = format->fmtp; p && *p; p += strcspn(p, ";"), p += *p == ';') {
+		uint32_t n = 0;
+
+		while (*p == ' ')
+			p++;
+		if (strncasecmp(p, name, len) || p[len] != '=')
+			continue;
+		p += len + 1;
+		if (*p < '0' || *p > '9')
+			return fallback;
+		for (; *p >= '0' && *p <= '9' && n < UINT32_MAX / 10 - 1; p++)
+			n = n * 10 + (uint32_t)(*p - '0');
+		return n;
+	}
+	return fallback;
 }

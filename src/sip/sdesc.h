@@ -71,6 +71,13 @@ struct sdesc_hop { /* what one m-line says on this hop only */
 	bool rtcp_mux;
 };
 
+/*
+ * A description of n_media empty lines (RTP addresses unset) to be filled, with room for
+ * SDESC_MAX_FORMATS formats each. Texts and attributes may be those of a and b (NULL: none), which
+ * live as long; a and b must have been parsed or be copies of such, so that no chain grows.
+ */
+int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const struct sdesc *b);
+
 struct sdesc_print_opts {
 	const struct sa *addr;   /* our address in o= and c= */
 	uint64_t origin_id, origin_version;
@@ -107,6 +114,12 @@ enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
 struct sdesc_media *sdesc_audio(struct sdesc *desc);
 /* A real codec: not telephone-event, comfort noise or redundancy. */
 bool sdesc_is_codec(const struct sdesc_format *format);
+/* Accompanies a codec and is none: telephone-event, CN, red. */
+bool sdesc_is_companion(const struct sdesc_format *format);
+/* enum snap_codec of a format (BASE-51), -1: one that no list can hold. */
+int sdesc_snap_codec(const struct sdesc_format *format);
+/* "name=12" of a format's fmtp; fallback when it is not there or no number. */
+uint32_t sdesc_fmtp_number(const struct sdesc_format *format, const char *name, uint32_t fallback);
 /* First format that is one; NULL none. */
 const struct sdesc_format *sdesc_codec(const struct sdesc_media *media);
 int sdesc_dtmf_pt(const struct sdesc_media *media); /* telephone-event's payload type, -1 none */

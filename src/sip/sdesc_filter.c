@@ -19,18 +19,25 @@ static const struct codec_name {
 	{ SNAP_H263P, "H263-2000" }, { SNAP_H264, "H264" },	    { SNAP_VP8, "VP8" },
 };
 
+int sdesc_snap_codec(const struct sdesc_format *format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(codec_names); i++) {
+		if (!strcasecmp(format->name, codec_names[i].name))
+			return codec_names[i].codec;
+	}
+	return -1;
+}
+
 /* Place in the list; SNAP_CODECS: a companion, after all codecs; -1: not allowed. */
 static int rank_of(const struct sdesc_format *fmt, const struct snap_codecs *list)
 {
+	const int codec = sdesc_snap_codec(fmt);
+
 	if (sdesc_is_companion(fmt))
 		return SNAP_CODECS;
-	for (size_t i = 0; i < ARRAY_SIZE(codec_names); i++) {
-		if (strcasecmp(fmt->name, codec_names[i].name))
-			continue;
-		for (int k = 0; k < list->n; k++) {
-			if (list->list[k] == codec_names[i].codec)
-				return k;
-		}
+	for (int k = 0; codec >= 0 && k < list->n; k++) {
+		if (list->list[k] == codec)
+			return k;
 	}
 	return -1;
 }

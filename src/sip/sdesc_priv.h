@@ -10,11 +10,10 @@
 struct sdesc_block {
 	struct sdesc desc;
 	size_t bytes;
+	struct sdesc *lenders[2]; /* whose texts it uses; NULL of what was parsed */
 };
 
 bool sdesc_is_rtp(const char *proto);
-/* A format that accompanies a codec and is none. */
-bool sdesc_is_companion(const struct sdesc_format *format);
 /* "sendrecv" and so on. */
 const char *sdesc_dir_name(enum sdesc_dir dir);
 /* False: the name is none of a direction. */
