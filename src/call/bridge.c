@@ -40,25 +40,65 @@ static void set_hold(struct call *call, struct leg *leg, bool hold)
 	call_set_state(call, hold || other->is_held ? CALL_HELD : CALL_ANSWERED);
 }
 
-static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offer, bool hold)
+/* Sound flows whatever the other side's hold says: who is held hears music. */
+static void let_sound_flow(struct sdesc *desc, const struct sdesc *offer)
+{
+	for (size_t i = 0; i < desc->n_media; i++) {
+		struct sdesc_media *line = &desc->media[i];
+
+		if (line->kind == SDESC_AUDIO)
+			line->dir = offer ? sdesc_dir_reverse(offer->media[i].dir) : SDESC_SENDRECV;
+	}
+}
+
+static bool is_empty(const struct sdesc *offer)
+{
+	for (size_t i = 0; i < offer->n_media; i++) {
+		if (offer->media[i].port)
+			return false;
+	}
+
+	return true;
+}
+
+/* Out of what the other side has; every line given up (port 0) is agreed to as well. */
+static int local_answer(struct sdesc **ret, struct call *call, struct leg *leg, struct sdesc *offer)
+{
+	struct leg *other = partner(call, leg);
+	struct sdesc *wanted = NULL;
+	int err = 0;
+
+	if (is_empty(offer))
+		return sdesc_copy(ret, offer);
+	if (other)
+		err = leg_media_wanted(&wanted, other);
+	if (!err)
+		err = leg_media_answer(ret, leg, offer, wanted ? other : NULL, wanted);
+	mem_deref(wanted);
+	if (!err && !leg->direct)
+		let_sound_flow(*ret, offer);
+
+	return err;
+}
+
+static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offer)
 {
 	struct sdesc *answer = NULL;
 	const char *text;
 	int err;
 
-	err = leg_media_answer(&answer, leg, offer);
+	err = local_answer(&answer, call, leg, offer);
 	if (err)
 		return err;
 
-	leg_media_remote(leg, offer);
-	text = leg_media_print(leg, answer);
+	text = leg_media_accept(leg, offer, answer);
 	mem_deref(answer);
 	if (!text)
 		return -EMSGSIZE;
 
 	err = inv_reanswer(leg->inv, 200, "OK", text);
 	if (!err)
-		set_hold(call, leg, hold);
+		set_hold(call, leg, leg_media_holds(leg));
 
 	return err;
 }
@@ -91,70 +131,253 @@ static int wait_reanswer(struct call *call, const struct leg *other, struct call
 	}
 }
 
+struct saved { /* of a leg that is asked, should it refuse */
+	struct sdesc *desc;
+	bool we_offered;
+	struct neg_lines lines, partner_lines;
+};
+
+static void save(struct saved *saved, const struct leg *leg, const struct leg *other)
+{
+	saved->desc = mem_ref(leg->local_desc);
+	saved->we_offered = leg->we_offered;
+	saved->lines = leg->lines;
+	saved->partner_lines = other->lines;
+}
+
+/* The session stays as it was (RFC 3261 section 14.1). */
+static void take_back(struct saved *saved, struct leg *leg, struct leg *other)
+{
+	mem_deref(leg->local_desc);
+	leg->local_desc = mem_ref(saved->desc);
+	leg->we_offered = saved->we_offered;
+	leg->lines = saved->lines;
+	other->lines = saved->partner_lines;
+	leg_media_tidy(leg);
+	leg_media_tidy(other);
+}
+
+/* Offers desc to a leg and waits for its answer. -ENOTSUP: it said no. */
+static int reoffer(struct sdesc **ret, struct call *call, struct leg *leg, const struct sdesc *desc)
+{
+	struct call_event *event = NULL;
+	const char *text = leg_media_print_offer(leg, desc);
+	int err = text ? inv_reoffer(leg->inv, text, NULL) : -EMSGSIZE;
+
+	if (!err || err == -EAGAIN) /* kept, and sent when the exchange under way has ended */
+		err = wait_reanswer(call, leg, &event);
+	if (err)
+		return err;
+
+	if (event->scode >= 300 || !event->sdp)
+		err = -ENOTSUP;
+	else
+		err = sdesc_parse(ret, event->sdp, event->sdp_len);
+	mem_deref(event);
+
+	return err;
+}
+
+/* It answered with none of the lines we asked for, so it has none now: it gets back what it had. */
+static int give_back(struct call *call, struct leg *leg, struct leg *other, struct saved *saved)
+{
+	struct sdesc *answer = NULL;
+	int err;
+
+	err = reoffer(&answer, call, leg, saved->desc);
+	if (!err) {
+		leg_media_remote(leg, answer);
+		leg_media_bridge(leg, other);
+	}
+	mem_deref(answer);
+
+	return err;
+}
+
+/* Both sides have said yes. */
+static int agree(struct call *call, struct leg *leg, struct sdesc *offer, struct leg *other,
+		 struct sdesc *answer)
+{
+	const char *text = leg_media_accept(leg, offer, answer);
+	int err;
+
+	if (!text)
+		return -EMSGSIZE;
+
+	leg_media_bridge(leg, other);
+	err = inv_reanswer(leg->inv, 200, "OK", text);
+	if (!err) {
+		set_hold(call, leg, leg_media_holds(leg));
+		set_hold(call, other, leg_media_holds(other));
+	}
+
+	return err;
+}
+
+static int open_both(struct call *call, struct leg *leg, const struct sdesc *offer, struct leg *other,
+		     const struct sdesc *desc)
+{
+	int err;
+
+	err = leg_media_open(leg, offer);
+	if (!err)
+		err = leg_media_open(other, desc);
+
+	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
+}
+
+/* Lines of offer are a part of those in use: giving one up needs nobody's consent. */
+static bool only_gives_up(const struct leg *leg, const struct sdesc *offer)
+{
+	for (size_t i = 0; i < offer->n_media; i++) {
+		if (offer->media[i].port &&
+		    (i >= leg->n_streams || !leg->streams[i] || i >= leg->remote->n_media ||
+		     leg->remote->media[i].kind != offer->media[i].kind))
+			return false;
+	}
+
+	return true;
+}
+
+static int ask(struct call *call, struct leg *leg, struct sdesc *offer, struct leg *other,
+	       struct sdesc *desc, const struct neg_lines *lines)
+{
+	struct saved saved = { 0 };
+	struct sdesc *theirs = NULL, *answer = NULL;
+	const bool less = only_gives_up(leg, offer);
+	int err;
+
+	save(&saved, other, leg);
+	err = open_both(call, leg, offer, other, desc);
+	if (!err)
+		err = reoffer(&theirs, call, other, desc);
+	if (!err) {
+		leg_media_pair(other, leg, lines);
+		err = leg_media_answer(&answer, leg, offer, other, theirs);
+	}
+	if (!err) {
+		if (!leg->direct)
+			let_sound_flow(answer, offer);
+		leg_media_remote(other, theirs);
+		err = agree(call, leg, offer, other, answer);
+		goto out;
+	}
+	if (err == -EHANGUP || err == -ECONNRESET)
+		goto out;
+
+	take_back(&saved, other, leg);
+	if (less) {
+		err = answer_locally(call, leg, offer);
+	} else if (theirs) {
+		(void)inv_reanswer(leg->inv, 488, "Not Acceptable Here", NULL);
+		err = give_back(call, other, leg, &saved);
+	}
+
+out:
+	mem_deref(saved.desc);
+	mem_deref(theirs);
+	mem_deref(answer);
+	return err;
+}
+
+/* Lines that are on already on the other side, back on this one. */
+static int rejoin(struct call *call, struct leg *leg, struct sdesc *offer, struct leg *other,
+		  const struct neg_lines *lines)
+{
+	int err;
+
+	leg_media_pair(other, leg, lines);
+	err = leg_media_open(leg, offer);
+	if (!err)
+		err = call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
+	if (!err)
+		err = answer_locally(call, leg, offer);
+	if (!err)
+		leg_media_bridge(leg, other);
+
+	return err;
+}
+
 /*
- * Other lines or codecs than agreed: the other side decides. Without its consent the session stays
- * as it was (488, RFC 3261 section 14.1).
+ * Other lines than agreed: the other side decides. Without its consent the session stays as it was
+ * (488, RFC 3261 section 14.1).
  */
 static int ask_partner(struct call *call, struct leg *leg, struct sdesc *offer)
 {
 	struct leg *other = partner(call, leg);
-	struct sdesc *filtered = NULL, *answer = NULL;
-	struct call_event *event = NULL;
+	struct neg_lines lines;
+	struct sdesc *desc = NULL;
+	int err;
+
+	if (is_empty(offer))
+		return answer_locally(call, leg, offer);
+	if (!other || !other->inv || !inv_is_established(other->inv))
+		return -ENOTCONN;
+
+	err = leg_media_offer(&desc, &lines, other, leg, offer);
+	if (err)
+		return err;
+	if (!leg->direct)
+		let_sound_flow(desc, NULL);
+
+	if (!leg->direct && leg_media_is_same(other, desc))
+		err = rejoin(call, leg, offer, other, &lines);
+	else
+		err = ask(call, leg, offer, other, desc, &lines);
+	mem_deref(desc);
+
+	return err;
+}
+
+/*
+ * A re-INVITE without offer asks for ours, and for all that we can (RFC 3261 section 14.2, RFC 6337
+ * section 5.1): its answer, in the ACK, may resume what was held.
+ */
+static int offer_again(struct call *call, struct leg *leg)
+{
+	struct leg *other = partner(call, leg);
+	struct sdesc *wanted = NULL, *desc = NULL;
+	struct neg_lines lines;
 	const char *text;
 	int err;
 
-	if (!other || !inv_is_established(other->inv)) {
-		err = -ENOTCONN;
-		goto out;
-	}
-
-	err = leg_media_filter(&filtered, offer, leg, other);
+	err = leg_media_wanted(&wanted, other && other->remote ? other : leg);
 	if (!err)
-		err = leg_media_open(leg, filtered);
+		err = leg_media_offer(&desc, &lines, leg, other && other->remote ? other : leg, wanted);
 	if (!err)
-		err = leg_media_open(other, filtered);
+		err = leg_media_open(leg, desc);
 	if (!err)
 		err = call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
 	if (err)
 		goto out;
 
-	text = leg_media_print(other, filtered);
-	err = text ? inv_reoffer(other->inv, text, NULL) : -EMSGSIZE;
-	if (!err)
-		err = wait_reanswer(call, other, &event);
-	if (err)
-		goto out;
-
-	if (event->scode >= 300 || !event->sdp) {
-		err = -ENOTSUP;
-		goto out;
-	}
-
-	err = sdesc_parse(&answer, event->sdp, event->sdp_len);
-	if (err)
-		goto out;
-
-	leg_media_remote(other, answer);
-	leg_media_remote(leg, offer);
-	leg_media_bridge(leg, other);
-	text = leg_media_print(leg, answer);
+	if (!leg->direct)
+		let_sound_flow(desc, NULL);
+	if (other && other->remote)
+		leg_media_pair(leg, other, &lines);
+	text = leg_media_print_offer(leg, desc);
 	err = text ? inv_reanswer(leg->inv, 200, "OK", text) : -EMSGSIZE;
-	if (!err)
-		set_hold(call, leg, false);
 
 out:
-	mem_deref(filtered);
-	mem_deref(answer);
-	mem_deref(event);
+	mem_deref(wanted);
+	mem_deref(desc);
 	return err;
 }
 
-/* A re-INVITE without offer: what we said last is our offer again (RFC 3261 section 14.2). */
-static int offer_again(struct leg *leg)
+/* The answer to an offer of ours: in an ACK, or in a PRACK. */
+static void take_answer(struct call *call, const struct call_event *event)
 {
-	const char *text = leg->local_desc ? leg_media_print(leg, leg->local_desc) : NULL;
+	struct leg *leg = event->leg, *other = partner(call, leg);
+	struct sdesc *answer = NULL;
 
-	return text ? inv_reanswer(leg->inv, 200, "OK", text) : -ENOTSUP;
+	if (!event->sdp || !leg->we_offered || sdesc_parse(&answer, event->sdp, event->sdp_len))
+		return;
+
+	leg_media_remote(leg, answer);
+	if (other)
+		leg_media_bridge(leg, other);
+	set_hold(call, leg, leg_media_holds(leg));
+	mem_deref(answer);
 }
 
 int call_offer(struct call *call, struct leg *leg, const struct call_event *event)
@@ -164,7 +387,7 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 	int err;
 
 	if (!event->sdp) {
-		err = offer_again(leg);
+		err = offer_again(call, leg);
 		goto out;
 	}
 
@@ -176,7 +399,7 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 	if (kind == LEG_OFFER_NEW)
 		err = ask_partner(call, leg, offer);
 	else
-		err = answer_locally(call, leg, offer, kind == LEG_OFFER_HOLD);
+		err = answer_locally(call, leg, offer);
 
 out:
 	mem_deref(offer);
@@ -256,17 +479,12 @@ int call_bridge(struct call *call)
 			call->result.q850 = 41;
 			mem_deref(event);
 			return 0;
-		case CALL_EV_ACK: { /* answer to an offer of ours in a 2xx */
-			struct sdesc *answer = NULL;
-
-			if (!sdesc_parse(&answer, event->sdp, event->sdp_len))
-				leg_media_remote(event->leg, answer);
-			mem_deref(answer);
+		case CALL_EV_ACK:
+		case CALL_EV_REANSWER:
+			take_answer(call, event);
 			break;
-		}
 		case CALL_EV_PROGRESS:
 		case CALL_EV_ANSWERED:
-		case CALL_EV_REANSWER:
 		case CALL_EV_PLAYED:
 		case CALL_EV_RECORDED:
 			break;

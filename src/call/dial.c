@@ -17,7 +17,7 @@
 #include "snapshot/snapshot.h"
 
 #define STREAMS_WAIT_MS 3000  /* a port from the media process takes well under a millisecond */
-#define ACK_WAIT_MS     32000 /* 64 * T1: the answer to a delayed offer comes in the ACK */
+#define SAID_MAX        16   /* early dialogs of a call whose descriptions are remembered */
 
 #define Q850_ELSEWHERE 26 /* non-selected user clearing */
 
@@ -27,6 +27,13 @@ struct dial {
 	const struct dial_target *targets;
 	struct leg *winner;
 	struct leg *early;       /* whose early media the caller hears */
+	uint32_t early_branch;   /* which of its early dialogs */
+	struct {                 /* descriptions in provisional responses: a final one may leave them out */
+		const struct leg *leg;
+		uint32_t branch;
+		struct sdesc *desc;
+	} said[SAID_MAX];
+	size_t n_said;
 	bool has_rung, is_183_sent;
 	unsigned n_alive, n_busy, n_failed;
 	uint16_t failed_scode;   /* what the last failed one said */
@@ -51,22 +58,64 @@ static void note_failure(struct dial *dial, uint16_t scode, uint8_t q850)
 
 /* ------------------------------------------------------------------ setting out */
 
-static int open_streams(struct dial *dial)
+/* Each callee is offered what its account allows, out of what the caller said (nothing: sound). */
+static int prepare_offers(struct call *call)
 {
-	struct call *call = dial->call;
-	const struct sdesc *offer = call->a->remote;
-	int err;
+	struct sdesc *wanted = NULL;
+	int err, any = -ENOTSUP;
 
-	if (!offer)
-		return 0;
+	err = leg_media_wanted(&wanted, call->a);
+	if (err)
+		return err;
 
 	for (struct le *le = call->legs.head; le; le = le->next) {
-		err = leg_media_open(le->data, offer);
-		if (err)
-			return err;
+		struct leg *leg = le->data;
+
+		if (leg == call->a || leg->inv)
+			continue;
+		leg->offer = mem_deref(leg->offer);
+		err = leg_media_offer(&leg->offer, &leg->lines, leg, call->a, wanted);
+		if (err && err != -ENOTSUP)
+			break;
+		if (!err)
+			any = 0;
+	}
+	mem_deref(wanted);
+
+	return err && err != -ENOTSUP ? err : any;
+}
+
+/* Phones that talk to each other directly need a codec in common; else the PBX stays between. */
+static int prepare(struct call *call)
+{
+	int err = prepare_offers(call);
+
+	if (err != -ENOTSUP || !call->a->direct)
+		return err;
+
+	for (struct le *le = call->legs.head; le; le = le->next) {
+		struct leg *leg = le->data;
+
+		leg->direct = false;
 	}
 
-	return call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
+	return prepare_offers(call);
+}
+
+static int open_streams(struct call *call)
+{
+	int err = 0;
+
+	if (call->a->remote)
+		err = leg_media_open(call->a, call->a->remote);
+	for (struct le *le = call->legs.head; le && !err; le = le->next) {
+		struct leg *leg = le->data;
+
+		if (leg->offer)
+			err = leg_media_open(leg, leg->offer);
+	}
+
+	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
 }
 
 static const char *identity_headers(const struct leg *leg, char *buf, size_t size)
@@ -88,18 +137,13 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 	const char *routes[1] = { target->path };
 	char from[160], to[160], hdrs[320];
 	int err;
-	const char *text = NULL;
-	struct sdesc *offer = NULL;
+	const char *text;
 
-	if (call->a->remote) {
-		err = leg_media_filter(&offer, call->a->remote, call->a, leg);
-		if (err)
-			return err;
-		text = leg_media_print(leg, offer);
-		mem_deref(offer);
-		if (!text)
-			return -EMSGSIZE;
-	}
+	if (!leg->offer)
+		return -ENOTSUP;
+	text = leg_media_print_offer(leg, leg->offer);
+	if (!text)
+		return -EMSGSIZE;
 
 	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", call_caller_number(call), &leg->local);
 	(void)re_snprintf(to, sizeof(to), "sip:%s@%j", call->called, &leg->local);
@@ -184,7 +228,10 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 				 kv_text("account", targets[i].account->username), kv_err(err));
 	}
 
-	err = open_streams(dial);
+	err = prepare(call);
+	if (err && err != -ENOTSUP)
+		return err;
+	err = open_streams(call);
 	if (err)
 		return err;
 
@@ -209,72 +256,185 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 
 /* ------------------------------------------------------------------ while it rings */
 
+/* What a provisional response of this early dialog said; NULL nothing. */
+static struct sdesc *said_by(const struct dial *dial, const struct leg *leg, uint32_t branch)
+{
+	for (size_t i = 0; i < dial->n_said; i++) {
+		if (dial->said[i].leg == leg && dial->said[i].branch == branch)
+			return dial->said[i].desc;
+	}
+
+	return NULL;
+}
+
+static void remember(struct dial *dial, const struct leg *leg, uint32_t branch, struct sdesc *desc)
+{
+	for (size_t i = 0; i < dial->n_said; i++) {
+		if (dial->said[i].leg == leg && dial->said[i].branch == branch) {
+			mem_deref(dial->said[i].desc);
+			dial->said[i].desc = mem_ref(desc);
+			return;
+		}
+	}
+	if (dial->n_said == SAID_MAX)
+		return;
+	dial->said[dial->n_said].leg = leg;
+	dial->said[dial->n_said].branch = branch;
+	dial->said[dial->n_said++].desc = mem_ref(desc);
+}
+
+static void forget_said(struct dial *dial)
+{
+	while (dial->n_said)
+		mem_deref(dial->said[--dial->n_said].desc);
+}
+
 /*
  * What the callee says, or has said: a phone that answered our offer in a reliable 183 leaves it out
  * of its 200 (RFC 3262 section 5, RFC 6337 section 3.1.1).
  */
-static int description_of(struct sdesc **ret, const struct leg *leg, const struct call_event *event)
+static int description_of(struct sdesc **ret, const struct dial *dial, const struct call_event *event)
 {
+	struct sdesc *said;
+
 	if (event->sdp)
 		return sdesc_parse(ret, event->sdp, event->sdp_len);
-	if (!leg->remote)
+	said = said_by(dial, event->leg, event->branch);
+	if (!said)
 		return -EBADMSG;
 
-	*ret = mem_ref(leg->remote);
+	*ret = mem_ref(said);
 	return 0;
 }
 
-/* The callee's description reaches the caller's side; returns its text for the caller, or NULL. */
-static const char *relay_description(struct dial *dial, struct leg *leg,
-				     const struct call_event *event)
+/* The same lines are on: what the caller was told before still holds. */
+static bool same_lines(const struct sdesc *a, const struct sdesc *b)
 {
-	struct call *call = dial->call;
-	struct sdesc *desc = NULL;
+	if (a->n_media != b->n_media)
+		return false;
+	for (size_t i = 0; i < a->n_media; i++) {
+		if (a->media[i].kind != b->media[i].kind || !a->media[i].port != !b->media[i].port)
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * The answer to the caller's offer. One that was given in a provisional response stays (RFC 3261
+ * section 13.2.1): another phone's codecs are transcoded to it.
+ */
+static const char *answer_text(struct call *call, const struct leg *leg, const struct sdesc *desc)
+{
+	struct leg *a = call->a;
+	struct sdesc *answer = NULL;
 	const char *text;
 
-	if (description_of(&desc, leg, event))
+	if (a->state == LEG_UP) /* a service has answered: all that is said */
+		return "";
+	if (leg_media_answer(&answer, a, a->remote, leg, desc))
 		return NULL;
 	if (leg_secure_check(leg, desc)) {
 		mem_deref(desc);
 		return NULL;
 	}
 
-	leg_media_remote(leg, desc);
-	leg_media_remote(call->a, call->a->remote);
-	leg_media_bridge(call->a, leg);
-	text = leg_media_print(call->a, desc);
-	mem_deref(desc);
+	text = leg_media_accept(a, a->remote,
+				a->local_desc && !a->direct && same_lines(answer, a->local_desc) ?
+					a->local_desc :
+					answer);
+	mem_deref(answer);
 
 	return text;
 }
 
-/* The caller hears another phone; what this one says may be all it will say. */
-static void note_description(struct leg *leg, const struct call_event *event)
+/*
+ * The caller made no offer: it gets ours, out of what the callee has chosen. Its answer comes in the
+ * PRACK or the ACK. Waits for ports.
+ */
+static const char *offer_text(struct call *call, struct leg *leg, const struct sdesc *desc)
 {
-	struct sdesc *desc = NULL;
+	struct leg *a = call->a;
+	struct sdesc *offer = NULL;
+	struct neg_lines lines;
+	const char *text = NULL;
 
-	if (!sdesc_parse(&desc, event->sdp, event->sdp_len))
-		leg_media_remote(leg, desc);
-	mem_deref(desc);
+	if (a->state == LEG_UP)
+		return "";
+	if (a->local_desc) /* offered in a provisional response */
+		return leg_media_print_offer(a, a->local_desc);
+	if (leg_media_offer(&offer, &lines, a, leg, desc))
+		return NULL;
+
+	if (!leg_media_open(a, offer) &&
+	    !call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS)) {
+		leg_media_pair(a, leg, &lines);
+		text = leg_media_print_offer(a, offer);
+	}
+	mem_deref(offer);
+
+	return text;
+}
+
+/* The callee's description reaches the caller's side; returns the text for the caller, or NULL. */
+static const char *relay_description(struct call *call, struct leg *leg, struct sdesc *desc)
+{
+	struct leg *a = call->a;
+	const char *text;
+
+	if (leg_secure_check(leg, desc))
+		return NULL;
+	leg_media_remote(leg, desc);
+	if (a->remote && !a->we_offered) {
+		const struct neg_lines lines = leg->lines;
+
+		text = answer_text(call, leg, desc);
+		leg_media_pair(leg, a, &lines);
+	} else {
+		text = offer_text(call, leg, desc);
+	}
+	if (text)
+		leg_media_bridge(call->a, leg);
+
+	return text;
+}
+
+static bool may_hear_early(const struct dial *dial, const struct call_event *event)
+{
+	const struct leg *a = dial->call->a;
+
+	if (dial->early)
+		return dial->early == event->leg && dial->early_branch == event->branch;
+	if (dial->call->a->state == LEG_UP)
+		return true;
+
+	/* An offer needs a reliable response (RFC 3262 section 5). */
+	return a->remote || inv_is_reliable(a->inv);
 }
 
 static void on_progress(struct dial *dial, const struct call_event *event)
 {
 	struct call *call = dial->call;
 	struct leg *leg = event->leg;
+	struct sdesc *desc = NULL;
 	const char *text = NULL;
 
 	leg->state = LEG_RINGING;
 	dial->has_rung = true;
 
-	if (event->sdp && call->a->remote && (!dial->early || dial->early == leg)) {
-		text = relay_description(dial, leg, event);
-		if (text)
-			dial->early = leg;
-	} else if (event->sdp && call->a->remote) {
-		note_description(leg, event);
-	}
+	if (event->sdp && !sdesc_parse(&desc, event->sdp, event->sdp_len))
+		remember(dial, leg, event->branch, desc);
+	/* Who speaks first is heard; others wait until they answer. */
+	if (desc && may_hear_early(dial, event))
+		text = relay_description(call, leg, desc);
+	mem_deref(desc);
 
+	if (text) {
+		dial->early = leg;
+		dial->early_branch = event->branch;
+	}
+	if (call->a->state == LEG_UP || !call->a->inv)
+		return; /* it hears the early media already; or it has gone meanwhile */
 	if (text) {
 		(void)inv_progress(call->a->inv, event->scode == 180 ? 180 : 183,
 				   event->scode == 180 ? "Ringing" : "Session Progress", text, NULL);
@@ -296,16 +456,39 @@ static bool ask_again(struct dial *dial, struct leg *leg, uint16_t scode)
 	return !invite_target(leg, &dial->targets[leg->target]);
 }
 
+/* The one that was heard has gone: the caller hears the next that had something to say. */
+static void hear_another(struct dial *dial)
+{
+	dial->early = NULL;
+	for (size_t i = 0; i < dial->n_said && !dial->early; i++) {
+		struct leg *leg = NULL;
+		const char *text;
+
+		for (struct le *le = dial->call->legs.head; le; le = le->next) {
+			if (le->data == dial->said[i].leg)
+				leg = le->data;
+		}
+		text = leg ? relay_description(dial->call, leg, dial->said[i].desc) : NULL;
+		if (!text)
+			continue;
+		dial->early = leg;
+		dial->early_branch = dial->said[i].branch;
+		if (*text && dial->call->a->inv)
+			(void)inv_progress(dial->call->a->inv, 183, "Session Progress", text, NULL);
+	}
+}
+
 static void on_failure(struct dial *dial, const struct call_event *event)
 {
+	const bool was_heard = dial->early == event->leg;
+
 	if (ask_again(dial, event->leg, event->scode))
 		return;
-
 	note_failure(dial, event->scode, event->q850);
-	if (dial->early == event->leg)
-		dial->early = NULL;
 	dial->n_alive--;
 	leg_end(event->leg, 0, NULL, 0);
+	if (was_heard)
+		hear_another(dial);
 }
 
 static void cancel_all_but(struct dial *dial, const struct leg *keep, uint8_t q850)
@@ -323,68 +506,38 @@ static void cancel_all_but(struct dial *dial, const struct leg *keep, uint8_t q8
 
 /* ------------------------------------------------------------------ the answer */
 
-/* Our caller sent no offer: the callee's 200 carries it, the caller's ACK answers it. */
-static int answer_delayed(struct dial *dial, struct leg *leg, const struct call_event *event)
-{
-	struct call *call = dial->call;
-	struct sdesc *offer = NULL, *filtered = NULL, *answer = NULL;
-	struct call_event *ack = NULL;
-	const char *text;
-	int err;
-
-	err = sdesc_parse(&offer, event->sdp, event->sdp_len);
-	if (!err)
-		err = leg_media_filter(&filtered, offer, leg, call->a);
-	if (!err)
-		err = leg_media_open(leg, filtered);
-	if (!err)
-		err = leg_media_open(call->a, filtered);
-	if (!err)
-		err = call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
-	if (err)
-		goto out;
-
-	leg_media_remote(leg, filtered);
-	text = leg_media_print(call->a, filtered);
-	err = text ? inv_answer(call->a->inv, text, NULL) : -EMSGSIZE;
-	if (err)
-		goto out;
-
-	do {
-		ack = mem_deref(ack);
-		err = call_next(call, clk_mono_ms() + ACK_WAIT_MS, &ack);
-		if (err)
-			goto out;
-	} while (ack->type != CALL_EV_ACK);
-
-	err = sdesc_parse(&answer, ack->sdp, ack->sdp_len);
-	if (err)
-		goto out;
-
-	leg_media_remote(call->a, answer);
-	text = leg_media_print(leg, answer);
-	err = text ? inv_ack(leg->inv, text) : -EMSGSIZE;
-	if (!err)
-		leg_media_bridge(call->a, leg);
-
-out:
-	mem_deref(offer);
-	mem_deref(filtered);
-	mem_deref(answer);
-	mem_deref(ack);
-	return err;
-}
-
 static int answer_caller(struct dial *dial, struct leg *leg, const struct call_event *event)
 {
 	struct call *call = dial->call;
+	struct sdesc *desc = NULL;
 	const char *text;
+	int err;
 
-	if (!call->a->remote)
-		return event->sdp ? answer_delayed(dial, leg, event) : -EBADMSG;
+	err = description_of(&desc, dial, event);
+	if (err)
+		return err;
 
-	text = relay_description(dial, leg, event);
-	return text ? inv_answer(call->a->inv, text, NULL) : -EBADMSG;
+	text = relay_description(call, leg, desc);
+	mem_deref(desc);
+	if (call->a->state == LEG_UP) /* answered before by a service: nothing more to tell */
+		return text ? 0 : -ENOTSUP;
+
+	return text ? inv_answer(call->a->inv, text, NULL) : -ENOTSUP;
+}
+
+/* The caller answers, in a PRACK, the offer of our 183. */
+static void on_caller_answer(struct dial *dial, const struct call_event *event)
+{
+	struct leg *a = dial->call->a;
+	struct sdesc *answer = NULL;
+
+	if (event->leg != a || !event->sdp || sdesc_parse(&answer, event->sdp, event->sdp_len))
+		return;
+
+	leg_media_remote(a, answer);
+	if (dial->early)
+		leg_media_bridge(a, dial->early);
+	mem_deref(answer);
 }
 
 static int on_answered(struct dial *dial, const struct call_event *event)
@@ -475,12 +628,15 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 			on_failure(&dial, event);
 		else if (event->type == CALL_EV_OFFER)
 			err = call_offer(call, event->leg, event);
+		else if (event->type == CALL_EV_REANSWER)
+			on_caller_answer(&dial, event);
 		else if (event->type == CALL_EV_MEDIA_LOST)
 			dial.is_over = true; /* the caller hears "unavailable" */
 
 		mem_deref(event);
 	}
 
+	forget_said(&dial);
 	if (!dial.winner)
 		cancel_all_but(&dial, NULL, err == -ETIMEDOUT ? 19 : 0);
 	if (err && err != -ETIMEDOUT)

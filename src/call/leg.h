@@ -88,8 +88,8 @@ int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct le
 int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer,
 		     const struct leg *peer, const struct sdesc *chosen);
 
-/* What a leg has agreed to, or offered so far: what a peer may be asked for. A reference. NULL: it
- * has said nothing yet. */
+/* What a leg has agreed to, or offered so far: what a peer may be asked for. NULL: it has said nothing
+ * yet. */
 int leg_media_wanted(struct sdesc **ret, const struct leg *leg);
 
 /*
@@ -100,16 +100,18 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc);
 bool leg_media_ready(const struct leg *leg);
 
 /*
- * Prints desc as our answer to this leg, or our offer: its m-lines with our address and ports. The
- * text is in the engine's scratch buffer: use it before any wait. NULL: too large or out of memory.
+ * Texts are in the engine's scratch buffer: use them before any wait. NULL: too large or out of memory.
+ *
+ * Prints desc as our offer to this leg: its m-lines with our address and ports.
  */
-const char *leg_media_print(struct leg *leg, const struct sdesc *desc);
 const char *leg_media_print_offer(struct leg *leg, const struct sdesc *desc);
 
+/* Our answer to an offer of this leg. Both are in force from now on. */
+const char *leg_media_accept(struct leg *leg, struct sdesc *offer, const struct sdesc *answer);
+
 /*
- * The peer's description is in force together with ours, which was printed before: tells the media
- * process where to send, what to accept and what flows. Streams of refused lines end. Takes a
- * reference of desc.
+ * The peer's answer to our offer, which was printed before, is in force: tells the media process where
+ * to send, what to accept and what flows. Streams of refused lines end. Takes a reference of desc.
  */
 void leg_media_remote(struct leg *leg, struct sdesc *desc);
 
@@ -127,6 +129,10 @@ enum leg_offer {
 	LEG_OFFER_NEW,  /* lines come or go: the other side must be asked */
 };
 enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *offer);
+/* desc would leave this leg with the lines that it has. */
+bool leg_media_is_same(const struct leg *leg, const struct sdesc *desc);
+/* It has put us on hold: it wants to hear nothing (sendonly, inactive, 0.0.0.0, port 0). */
+bool leg_media_holds(const struct leg *leg);
 
 /* Music to this leg instead of its partner (TEL-03), or back. */
 void leg_music(struct leg *leg, bool on);

@@ -65,17 +65,20 @@ struct neg_side leg_side(const struct leg *leg)
 				  .direct = leg->direct };
 }
 
-/* SAVP lines need a key exchange that this leg does not do. */
+/* What a stream is opened for; whether it may be plain or must be encrypted leg_secure.c knows. */
 static bool can_carry(const struct sdesc_media *line)
 {
-	bool plain = !strcmp(line->proto, "RTP/AVP") || !strcmp(line->proto, "RTP/AVPF");
+	return line->port && ((strstr(line->proto, "RTP/") &&
+			       (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO)) ||
+			      neg_is_fax(line));
+}
 
-	if (!line->port)
-		return false;
-	if (line->kind == SDESC_IMAGE)
-		return neg_is_fax(line);
+/* What the leg said of this line can be agreed to. */
+static bool carries(const struct leg *leg, const struct sdesc *said, size_t i)
+{
+	const struct sdesc_media *line = &said->media[i];
 
-	return plain && (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO);
+	return can_carry(line) && (line->kind == SDESC_IMAGE || leg_secure_carries(leg, said, i));
 }
 
 static bool is_on(const struct leg *leg, size_t line)
@@ -87,15 +90,15 @@ static bool is_on(const struct leg *leg, size_t line)
 
 /* ------------------------------------------------------------------ offers and answers */
 
-/* Lines that we cannot carry count as refused. NULL: want itself will do. */
-static int carried(struct sdesc **ret, const struct sdesc *want)
+/* What a leg said, lines that we cannot carry as refused ones. */
+static int carried(struct sdesc **ret, const struct leg *leg, const struct sdesc *want)
 {
 	struct sdesc *copy = NULL;
 	size_t bad = 0;
 	int err;
 
 	for (size_t i = 0; i < want->n_media; i++)
-		bad += want->media[i].port && !can_carry(&want->media[i]);
+		bad += want->media[i].port && !carries(leg, want, i);
 	if (!bad) {
 		*ret = mem_ref((void *)(uintptr_t)want);
 		return 0;
@@ -105,7 +108,7 @@ static int carried(struct sdesc **ret, const struct sdesc *want)
 	if (err)
 		return err;
 	for (size_t i = 0; i < copy->n_media; i++) {
-		if (!can_carry(&copy->media[i]))
+		if (!carries(leg, want, i))
 			copy->media[i].port = 0;
 	}
 
@@ -121,7 +124,7 @@ int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct le
 	int err;
 
 	if (want) {
-		err = carried(&usable, want);
+		err = carried(&usable, peer ? peer : leg, want);
 		if (err)
 			return err;
 	}
@@ -138,7 +141,7 @@ int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sde
 	struct sdesc *usable = NULL;
 	int err;
 
-	err = carried(&usable, offer);
+	err = carried(&usable, leg, offer);
 	if (!err)
 		err = neg_answer(ret, usable, &side, chosen, peer ? &peer->lines : NULL);
 	mem_deref(usable);
@@ -212,7 +215,6 @@ static const char *print(struct leg *leg, const struct sdesc *desc)
 		.ports = ports,
 		.keep_addresses = leg->direct,
 	};
-	struct sdesc *copy = NULL;
 	uint32_t crc;
 	int n;
 
@@ -236,37 +238,33 @@ static const char *print(struct leg *leg, const struct sdesc *desc)
 		leg->sdp_crc = crc32c(0, buf, (size_t)n);
 	}
 
-	if (desc != leg->local_desc) {
-		if (sdesc_copy(&copy, desc))
-			return NULL;
-		mem_deref(leg->local_desc);
-		leg->local_desc = copy;
-	}
-
 	return buf;
 }
 
-const char *leg_media_print(struct leg *leg, const struct sdesc *desc)
+static int keep(struct leg *leg, const struct sdesc *desc)
 {
-	leg->we_offered = false;
-	return print(leg, desc);
+	struct sdesc *copy = NULL;
+	int err;
+
+	if (desc == leg->local_desc)
+		return 0;
+
+	err = sdesc_copy(&copy, desc);
+	if (err)
+		return err;
+	mem_deref(leg->local_desc);
+	leg->local_desc = copy;
+
+	return 0;
 }
 
 const char *leg_media_print_offer(struct leg *leg, const struct sdesc *desc)
 {
+	if (keep(leg, desc))
+		return NULL;
 	leg->we_offered = true;
-	return print(leg, desc);
-}
 
-/* How digits reach the other side (PLT-37); INFO is not the media's concern. */
-static enum media_dtmf digits_of(const struct leg *leg, int event_pt)
-{
-	const struct snap_sip *sip = snap_sip(leg->engine->o.snap);
-
-	if (sip->dtmf_mode == SNAP_DTMF_INFO)
-		return MEDIA_DTMF_NONE;
-
-	return event_pt >= 0 ? MEDIA_DTMF_EVENT : MEDIA_DTMF_INBAND;
+	return print(leg, leg->local_desc);
 }
 
 static void set_remote(struct leg *leg, size_t i, const struct sdesc_media *line)
@@ -278,13 +276,13 @@ static void set_remote(struct leg *leg, size_t i, const struct sdesc_media *line
 	struct media_remote remote = {
 		.rtp = &line->rtp,
 		.rtcp = &line->rtcp,
-		.rtcp_mux = line->rtcp_mux && ours->rtcp_mux,
+		.rtcp_mux = line->rtcp_mux,
 		.symmetric = leg->account && leg->account->nat,
 		.may_send = line->dir & SDESC_RECVONLY,
 		.may_recv = line->dir & SDESC_SENDONLY,
 		.formats = formats,
 		.ptime_ms = line->ptime_ms,
-		.dtmf_tx = is_audio ? digits_of(leg, event_pt) : MEDIA_DTMF_NONE,
+		.dtmf_tx = is_audio ? leg_dtmf_way(leg, event_pt) : MEDIA_DTMF_NONE,
 		.dtmf_pt = (int16_t)event_pt,
 		.dtmf_pt_in = (int16_t)(is_audio ? neg_event_pt(ours) : -1),
 	};
@@ -308,9 +306,22 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc)
 
 	leg_media_tidy(leg);
 	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
-		if (leg->streams[i])
-			set_remote(leg, i, &desc->media[i]);
+		if (!leg->streams[i])
+			continue;
+		if (desc->media[i].kind != SDESC_IMAGE)
+			leg_secure_remote(leg, desc, i);
+		set_remote(leg, i, &desc->media[i]);
 	}
+}
+
+const char *leg_media_accept(struct leg *leg, struct sdesc *offer, const struct sdesc *answer)
+{
+	if (keep(leg, answer))
+		return NULL;
+	leg->we_offered = false;
+	leg_media_remote(leg, offer); /* what we say of keys depends on theirs */
+
+	return print(leg, leg->local_desc);
 }
 
 void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *lines)
@@ -364,7 +375,7 @@ static bool is_old_line(const struct leg *leg, const struct sdesc *offer, size_t
 
 	if (!is_on(leg, i)) /* what was refused once is refused again */
 		return !can_carry(now) || (was->port && was->kind == now->kind);
-	if (!can_carry(now) || now->kind != was->kind)
+	if (now == &off || !carries(leg, offer, i) || now->kind != was->kind)
 		return false;
 	if (now->kind == SDESC_IMAGE || neg_is_transcodable(now, &side))
 		return true;
@@ -387,6 +398,33 @@ enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *off
 	}
 
 	return !has_sound || neg_hears(offer) ? LEG_OFFER_SAME : LEG_OFFER_HOLD;
+}
+
+bool leg_media_is_same(const struct leg *leg, const struct sdesc *desc)
+{
+	for (size_t i = 0; i < SDESC_MAX_MEDIA; i++) {
+		const bool on = i < desc->n_media && desc->media[i].port;
+
+		if (on != is_on(leg, i) || (on && desc->media[i].kind != leg->local_desc->media[i].kind))
+			return false;
+	}
+
+	return true;
+}
+
+bool leg_media_holds(const struct leg *leg)
+{
+	bool has_line = false;
+
+	for (size_t i = 0; leg->remote && i < leg->remote->n_media; i++) {
+		if (!is_on(leg, i))
+			continue;
+		has_line = true;
+		if (leg->remote->media[i].kind == SDESC_AUDIO)
+			return !neg_hears(leg->remote);
+	}
+
+	return leg->remote && !has_line;
 }
 
 void leg_music(struct leg *leg, bool on)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "media/codec.h"
 #include "snapshot/snapshot.h"
 
 #define FIRST_DYNAMIC 96
@@ -36,13 +37,9 @@ static const struct neg_codec {
 };
 
 /* G.729 is optional when the program is built. */
-static bool can_transcode(enum media_codec codec)
+static bool can_transcode(enum media_codec codec, uint32_t clock_hz)
 {
-#ifndef HAVE_BCG729
-	if (codec == MEDIA_G729)
-		return false;
-#endif
-	return codec != MEDIA_CODEC_OTHER;
+	return codec != MEDIA_CODEC_OTHER && codec_find(codec, clock_hz);
 }
 
 static enum media_codec media_of(const struct sdesc_format *format)
@@ -126,7 +123,7 @@ bool neg_is_fax(const struct sdesc_media *line)
 bool neg_is_transcodable(const struct sdesc_media *line, const struct neg_side *side)
 {
 	for (size_t i = 0; i < line->n_formats && !side->direct; i++) {
-		if (can_transcode(media_of(&line->formats[i])) &&
+		if (can_transcode(media_of(&line->formats[i]), line->formats[i].clock_hz) &&
 		    is_allowed(&line->formats[i], side->audio))
 			return true;
 	}
@@ -286,7 +283,7 @@ static void add_transcoded(const struct maker *m, const struct snap_codecs *to)
 		const struct neg_codec *own = own_codec(to->list[k]);
 		struct sdesc_format like = { 0 };
 
-		if (!own || !can_transcode(own->media))
+		if (!own || !can_transcode(own->media, own->clock_hz))
 			continue;
 		like.clock_hz = own->clock_hz;
 		like.channels = own->channels;
@@ -567,7 +564,7 @@ static void take_transcodable(struct sdesc_media *line, const struct sdesc_media
 		const int codec = sdesc_snap_codec(format);
 		const struct neg_codec *own = codec < 0 ? NULL : own_codec((uint8_t)codec);
 
-		if (can_transcode(media_of(format)) && is_allowed(format, side->audio))
+		if (can_transcode(media_of(format), format->clock_hz) && is_allowed(format, side->audio))
 			add_format(line, format, format->pt, own ? own->fmtp : NULL);
 	}
 }

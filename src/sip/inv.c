@@ -595,6 +595,11 @@ bool inv_owes_answer(const struct inv *inv)
 	       (inv->state == INV_ST_INCOMING && inv->invite_offer && !inv->offer_local);
 }
 
+bool inv_is_reliable(const struct inv *inv)
+{
+	return inv->uas && inv->peer_100rel;
+}
+
 bool inv_peer_allows(const struct inv *inv, const char *method)
 {
 	enum inv_method m;

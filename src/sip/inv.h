@@ -127,6 +127,8 @@ bool inv_is_established(const struct inv *inv);
 /* What it said last is an offer, and the description that we say next answers it (RFC 3264). */
 bool inv_owes_answer(const struct inv *inv);
 bool inv_peer_allows(const struct inv *inv, const char *method);
+/* UAS: a provisional response with SDP would be reliable, so it may carry an offer (RFC 3262). */
+bool inv_is_reliable(const struct inv *inv);
 
 /* ------------------------------------------------------------------ journal */
 
