@@ -334,10 +334,6 @@ static const char *answer_text(struct call *call, const struct leg *leg, const s
 		return "";
 	if (leg_media_answer(&answer, a, a->remote, leg, desc))
 		return NULL;
-	if (leg_secure_check(leg, desc)) {
-		mem_deref(desc);
-		return NULL;
-	}
 
 	text = leg_media_accept(a, a->remote,
 				a->local_desc && !a->direct && same_lines(answer, a->local_desc) ?

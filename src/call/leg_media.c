@@ -345,6 +345,9 @@ void leg_media_bridge(struct leg *a, struct leg *b)
 		if (k >= 0 && (size_t)k < b->n_streams && a->streams[i] && b->streams[k])
 			media_bridge(a->streams[i], b->streams[k]);
 	}
+
+	leg_dtmf_update(a, b);
+	leg_dtmf_update(b, a);
 }
 
 void leg_media_close(struct leg *leg)

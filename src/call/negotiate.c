@@ -486,13 +486,21 @@ static void leave_out(struct sdesc *desc, size_t slot, const struct sdesc *befor
 		refuse(&desc->media[slot], want);
 }
 
-/* Lines at the end that never were need not be told. */
-static void trim(struct sdesc *desc, const struct sdesc *before)
+/* New lines that cannot be offered need not be told. */
+static void leave_out_new(struct sdesc *desc, struct neg_lines *of, const struct sdesc *before)
 {
-	const size_t old = before ? before->n_media : 0;
+	size_t n = before ? before->n_media : 0;
 
-	while (desc->n_media > old && !desc->media[desc->n_media - 1].port)
-		desc->n_media--;
+	for (size_t k = n; k < desc->n_media; k++) {
+		if (!desc->media[k].port)
+			continue;
+		desc->media[n] = desc->media[k];
+		of->of[n++] = of->of[k];
+	}
+	for (size_t k = n; k < desc->n_media; k++)
+		of->of[k] = -1;
+	if (n < desc->n_media)
+		desc->n_media = n;
 }
 
 int neg_offer(struct sdesc **ret, struct neg_lines *lines, const struct sdesc *want,
@@ -529,7 +537,7 @@ int neg_offer(struct sdesc **ret, struct neg_lines *lines, const struct sdesc *w
 		of.of[k] = -1;
 		leave_out(desc, k, before, line ? line : was);
 	}
-	trim(desc, before);
+	leave_out_new(desc, &of, before);
 
 	if (!offered) {
 		mem_deref(desc);
