@@ -11,6 +11,7 @@
 #include "call/leg.h"
 #include "call/leg_secure.h"
 #include "call/live.h"
+#include "call/quality.h"
 #include "call/record.h"
 #include "media/client.h"
 #include "sip/edge.h"
@@ -33,6 +34,7 @@ static void call_destructor(void *arg)
 	hash_unlink(&call->he);
 	list_flush(&call->events);
 	list_flush(&call->steps);
+	mem_deref(call->quality);
 	for (size_t i = 0; i < call->n_callids; i++)
 		mem_deref(call->callids[i]);
 	snap_tenant_unref(call->tenant);
@@ -335,6 +337,7 @@ static void call_main(void *arg)
 	call_step_exit(call, outcome_rule(call->result.outcome)->cdr_exit_cause);
 	end_legs(call);
 	call_set_state(call, CALL_ENDED);
+	call_quality_wait(call);
 	call_record_finish(call);
 
 	log_info("call.ended", "call over", kv_text("linkedid", call->linkedid),

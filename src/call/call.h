@@ -73,6 +73,8 @@ struct call_step {
 	char exit_cause[24];
 };
 
+struct call_quality;
+
 struct call {
 	struct le le;                   /* engine->calls */
 	struct le he;                   /* engine->by_linkedid */
@@ -94,6 +96,7 @@ struct call {
 	char called_name[CALL_TEXT], answered_by[CALL_TEXT];
 	char source[64];                /* IP:port of the caller */
 	int64_t start_us, answer_us, end_us;
+	struct call_quality *quality;   /* how its legs sounded; NULL until one has closed */
 	struct result result;
 	bool is_ended_by_admin;
 	char *callids[CALL_MAX_TRACED]; /* of all its dialogs, ended ones too */

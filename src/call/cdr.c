@@ -52,6 +52,7 @@ static const struct col call_cols[] = {
 	CALL_COL(19, COL_TEXT, account_code), CALL_COL(20, COL_TEXT, src_peer_name),
 	CALL_COL(21, COL_TEXT, src_ip_port),  CALL_COL(22, COL_TEXT, src_extension),
 	CALL_COL(23, COL_U16, sip_code),      CALL_COL(24, COL_U8, q850),
+	CALL_COL(25, COL_TEXT, quality),
 };
 
 /* PLT-60 */
@@ -336,6 +337,9 @@ static const struct db_migration migrations[] = {
 	{ 1, "cdr and cdr_detail",
 	  "CREATE TABLE cdr (id INTEGER PRIMARY KEY AUTOINCREMENT, " CDR_COLUMNS,
 	  "CREATE TABLE cdr (id BIGSERIAL PRIMARY KEY, " CDR_COLUMNS },
+	{ 2, "how the legs of a call sounded",
+	  "ALTER TABLE cdr ADD COLUMN quality TEXT NOT NULL DEFAULT ''",
+	  "ALTER TABLE cdr ADD COLUMN quality TEXT NOT NULL DEFAULT ''" },
 };
 
 int cdr_migrate(struct db *db)

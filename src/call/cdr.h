@@ -15,6 +15,7 @@ struct db;
 
 #define CDR_MAX_DETAILS 64
 #define CDR_TEXT	80
+#define CDR_QUALITY	1200
 
 struct cdr_detail {
 	char source_num[CDR_TEXT];
@@ -42,6 +43,7 @@ struct cdr {
 	char src_ip_port[64], src_extension[CDR_TEXT];
 	uint16_t sip_code;
 	uint8_t q850;
+	char quality[CDR_QUALITY]; /* JSON text: how each leg sounded (docs/quality.md) */
 	size_t n_details;
 	struct cdr_detail details[CDR_MAX_DETAILS];
 };

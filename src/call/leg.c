@@ -69,14 +69,14 @@ static void leave_call(struct leg *leg)
 		engine_usage_remove(leg->engine, leg->counted);
 	leg->counted = NULL;
 
+	leg_dtmf_close(leg);
+	leg_media_close(leg);
 	if (call->a == leg)
 		call->a = NULL;
 	if (call->b == leg)
 		call->b = NULL;
 
 	list_unlink(&leg->le);
-	leg_dtmf_close(leg);
-	leg_media_close(leg);
 	leg->account = NULL;
 	leg->call = NULL;
 }

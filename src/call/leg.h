@@ -37,6 +37,7 @@ struct leg {
 	bool direct;                      /* direct media: no streams of ours (BASE-47) */
 	bool media_failed;                /* no port, or the media process died */
 	bool is_held;                     /* the peer holds us */
+	bool has_sound;                   /* a packet of its phone has come */
 	enum leg_state state;
 	int tp;                           /* enum sip_transp */
 	struct sa peer, local;            /* its address, ours towards it */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "call/call.h"
 #include "call/engine.h"
+#include "call/quality.h"
 #include "call/leg_secure.h"
 #include "media/client.h"
 #include "snapshot/snapshot.h"
@@ -43,6 +44,8 @@ static void on_media_event(const struct media_event *event, void *arg)
 		break;
 	case MEDIA_EV_RTP_TIMEOUT: /* not asked for: session timers find out who is gone */
 	case MEDIA_EV_LATCHED:
+		leg->has_sound = true;
+		break;
 	case MEDIA_EV_STATS:
 	case MEDIA_EV_SECURED:
 	case MEDIA_EV_TALKING:
@@ -352,8 +355,16 @@ void leg_media_bridge(struct leg *a, struct leg *b)
 
 void leg_media_close(struct leg *leg)
 {
-	for (size_t i = 0; i < leg->n_streams; i++)
-		leg->streams[i] = mem_deref(leg->streams[i]);
+	for (size_t i = 0; i < leg->n_streams; i++) {
+		bool is_sound = leg->remote && i < leg->remote->n_media &&
+				leg->remote->media[i].kind == SDESC_AUDIO;
+
+		if (is_sound)
+			call_quality_close(leg, leg->streams[i]);
+		else
+			mem_deref(leg->streams[i]);
+		leg->streams[i] = NULL;
+	}
 }
 
 void leg_media_tidy(struct leg *leg)

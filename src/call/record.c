@@ -11,6 +11,7 @@
 #include "call/engine.h"
 #include "call/journal.h"
 #include "call/leg.h"
+#include "call/quality.h"
 #include "db/writer.h"
 #include "media/client.h"
 #include "sip/inv.h"
@@ -81,6 +82,8 @@ static struct cdr *fill_cdr(const struct call *call)
 		str_ncpy(cdr->src_extension, call->caller_ext->number, sizeof(cdr->src_extension));
 	cdr->sip_code = call->result.scode ? call->result.scode : rule->scode;
 	cdr->q850 = call->result.q850 ? call->result.q850 : rule->q850;
+
+	call_quality_print(call, cdr->quality, sizeof(cdr->quality));
 
 	for (struct le *le = call->steps.head; le && n < CDR_MAX_DETAILS; le = le->next) {
 		memset(&cdr->details[n], 0, sizeof(cdr->details[n]));

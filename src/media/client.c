@@ -1167,6 +1167,12 @@ void media_query_stats(struct media_stream *stream)
 	(void)stream_message(stream, MP_STATS_QUERY);
 }
 
+void media_stream_handler(struct media_stream *stream, media_event_h *event_h, void *arg)
+{
+	stream->event_h = event_h;
+	stream->arg = arg;
+}
+
 void media_stream_close(struct media_stream *stream)
 {
 	struct mp_close *msg = stream_message(stream, MP_CLOSE);

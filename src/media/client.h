@@ -270,6 +270,8 @@ void media_query_stats(struct media_stream *stream); /* STATS follows */
  * that stream is called any more.
  */
 void media_stream_close(struct media_stream *stream);
+/* Events go there from now on: who closes a stream may hand it to somebody who lives longer. */
+void media_stream_handler(struct media_stream *stream, media_event_h *event_h, void *arg);
 
 /*
  * After a restart of the switch: the lease (a random number in <folder of the socket>/lease, made on

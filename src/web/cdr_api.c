@@ -370,7 +370,7 @@ int rest_cdr_page(struct rest *rest)
 	reading->skip = (page - 1) * page_size;
 	reading->take = page_size;
 	reading->printer = (struct cdr_printer){ .format = CDR_DETAILED, .repr = REPR_JSON,
-						 .with_tenant = !rest->who->user.tenant_id };
+						 .with_quality = true, .with_tenant = !rest->who->user.tenant_id };
 	cdr_print_begin(&reading->printer);
 	err = read_calls(reading, &query);
 	cdr_print_end(&reading->printer);

@@ -23,6 +23,7 @@ struct cdr_printer {
 	bool bom;                /* CSV: begins with a byte order mark, for spreadsheets (D-213) */
 	const char *category;    /* CDR_BLUES: "out", "in", "local", or NULL for all */
 	bool with_tenant;        /* machine users: a column `tenant` */
+	bool with_quality;       /* JSON: how each leg sounded; beside what the old API had */
 	const char *tenant;      /* of the row that comes */
 	unsigned rows;
 };
