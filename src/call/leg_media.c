@@ -9,10 +9,35 @@
 #include "base/log.h"
 #include "call/call.h"
 #include "call/engine.h"
-#include "call/quality.h"
 #include "call/leg_secure.h"
+#include "call/quality.h"
 #include "media/client.h"
 #include "snapshot/snapshot.h"
+
+#define Q850_OUT_OF_ORDER 27 /* destination out of order */
+
+/*
+ * A phone that was heard and is not heard any more, not even by RTCP, is gone. On hold, and while it
+ * hears music, it may be silent as long as it likes; and one that never said a word may be made so.
+ */
+static void on_silence(struct leg *leg)
+{
+	struct call *call = leg->call;
+	const struct leg *other = leg == call->a ? call->b : call->a;
+
+	if (leg->state != LEG_UP || !leg->has_sound || leg->is_held || (other && other->is_held) ||
+	    (leg != call->a && leg != call->b))
+		return;
+
+	log_warn("call.silent", "a phone is no longer heard; its call is ended",
+		 kv_text("linkedid", call->linkedid),
+		 kv_text("account", leg->account ? leg->account->username : ""));
+	call->result.q850 = Q850_OUT_OF_ORDER;
+	if (leg == call->a)
+		call_caller_gone(call);
+	else
+		call_post(call, CALL_EV_ENDED, leg, 0, Q850_OUT_OF_ORDER, 0, NULL, NULL, NULL);
+}
 
 static void on_media_event(const struct media_event *event, void *arg)
 {
@@ -42,9 +67,11 @@ static void on_media_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_RECORDED:
 		call_post_media(leg->call, leg, event);
 		break;
-	case MEDIA_EV_RTP_TIMEOUT: /* not asked for: session timers find out who is gone */
 	case MEDIA_EV_LATCHED:
 		leg->has_sound = true;
+		break;
+	case MEDIA_EV_RTP_TIMEOUT:
+		on_silence(leg);
 		break;
 	case MEDIA_EV_STATS:
 	case MEDIA_EV_SECURED:
@@ -169,6 +196,7 @@ int leg_media_wanted(struct sdesc **ret, const struct leg *leg)
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
 {
 	const struct leg *near = leg->call->a;
+	uint32_t timeout_s = snap_sip(leg->engine->o.snap)->rtp_timeout_s;
 	int err;
 
 	if (leg->direct)
@@ -185,6 +213,7 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc)
 					 .video = line->kind == SDESC_VIDEO,
 					 .ipv6 = sa_af(&leg->local) == AF_INET6,
 					 .near = near && near != leg ? near->streams[i] : NULL,
+					 .rtp_timeout_ms = line->kind == SDESC_AUDIO ? timeout_s * 1000 : 0,
 				 },
 				 on_media_event, leg);
 		if (err)

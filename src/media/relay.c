@@ -435,6 +435,8 @@ static void housekeeping(struct relay *relay)
 
 		listen_stale(relay, s);
 		report_due(relay, s);
+		if (s->music)
+			s->heard_at_us = relay->now_us; /* who is held need not speak */
 		if (!s->timeout_ms || s->timed_out || !(s->flags & MP_REMOTE_RECV) ||
 		    relay->now_us - s->heard_at_us < s->timeout_ms * 1000ull)
 			continue;

@@ -114,6 +114,7 @@ const struct snap_bind snap_sip_binds[] = {
 	S_SIP("max_expires", SNAP_B_U32, max_expires_s),
 	S_SIP("session_expires", SNAP_B_U32, session_expires_s),
 	S_SIP("min_se", SNAP_B_U32, min_se_s),
+	S_SIP("rtp_timeout", SNAP_B_U32, rtp_timeout_s),
 	S_SIP("tos_sip", SNAP_B_U8, tos_sip),
 	S_SIP("tos_audio", SNAP_B_U8, tos_audio),
 	S_SIP("tos_video", SNAP_B_U8, tos_video),

@@ -137,6 +137,7 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	bool drop_unknown;
 	uint32_t min_expires_s, max_expires_s; /* 60, 3600 */
 	uint32_t session_expires_s, min_se_s;  /* 1800, 90; 0: off */
+	uint32_t rtp_timeout_s;		       /* 60; 0: off */
 	uint8_t tos_sip, tos_audio, tos_video; /* DSCP values: IP_TOS takes them << 2 */
 	uint32_t options_interval_s;	       /* NAT keep-alive, 25 */
 	struct snap_codecs audio, video;

@@ -213,6 +213,16 @@ export class RtpStream {
     this.timer ??= setInterval(() => this.tick(), 20);
   }
 
+  stop(): void {
+    if (this.timer) clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  /** So many packets get lost on the way. */
+  skip(n: number): void {
+    this.seq += n;
+  }
+
   /** Starts the measurement over. */
   reset(): void {
     this.received = 0;
