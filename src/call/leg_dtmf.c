@@ -124,7 +124,7 @@ static bool events_agreed(const struct leg *leg)
 	const struct sdesc_media *theirs = leg->remote ? sdesc_audio(leg->remote) : NULL;
 	const struct sdesc_media *ours = leg->local_desc ? sdesc_audio(leg->local_desc) : NULL;
 
-	return theirs && ours && sdesc_dtmf_pt(theirs) >= 0 && sdesc_dtmf_pt(ours) >= 0;
+	return theirs && ours && neg_event_pt(theirs) >= 0 && neg_event_pt(ours) >= 0;
 }
 
 bool leg_dtmf_info(struct leg *leg, const struct pl *ctype, const struct pl *body)
@@ -187,7 +187,7 @@ static enum media_dtmf way_of(const struct leg *leg)
 {
 	const struct sdesc_media *theirs = leg->remote ? sdesc_audio(leg->remote) : NULL;
 
-	return leg_dtmf_way(leg, theirs ? sdesc_dtmf_pt(theirs) : -1);
+	return leg_dtmf_way(leg, theirs ? neg_event_pt(theirs) : -1);
 }
 
 static struct media_stream *sound_of(const struct leg *leg)

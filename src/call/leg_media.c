@@ -299,6 +299,16 @@ const char *leg_media_print_offer(struct leg *leg, const struct sdesc *desc)
 	return print(leg, leg->local_desc);
 }
 
+static uint32_t clock_of(const struct sdesc_media *line, int pt)
+{
+	for (size_t i = 0; i < line->n_formats; i++) {
+		if (line->formats[i].pt == pt)
+			return line->formats[i].clock_hz;
+	}
+
+	return 0;
+}
+
 static void set_remote(struct leg *leg, size_t i, const struct sdesc_media *line)
 {
 	const struct sdesc_media *ours = &leg->local_desc->media[i];
@@ -316,6 +326,7 @@ static void set_remote(struct leg *leg, size_t i, const struct sdesc_media *line
 		.ptime_ms = line->ptime_ms,
 		.dtmf_tx = is_audio ? leg_dtmf_way(leg, event_pt) : MEDIA_DTMF_NONE,
 		.dtmf_pt = (int16_t)event_pt,
+		.dtmf_hz = clock_of(line, event_pt),
 		.dtmf_pt_in = (int16_t)(is_audio ? neg_event_pt(ours) : -1),
 	};
 

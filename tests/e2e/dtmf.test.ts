@@ -100,9 +100,12 @@ describe('RFC 2833', () => {
 });
 
 describe('SIP INFO', () => {
-  test('[PLT-37] keys go as INFO with their length in both directions', async ({ pbx }) => {
+  test('[PLT-37] telephone-event is not offered, keys go as INFO with their length in both directions', async ({ pbx }) => {
     await mode(pbx, 'sip_info');
     const { caller, callee, call, far } = await talk(pbx, { allow: withInfo }, { allow: withInfo });
+    const invite = callee.seen.find((message) => message.start.startsWith('INVITE'));
+    expect(invite?.body).not.toContain('telephone-event');
+    expect(call.remoteSdp).not.toContain('telephone-event');
     for (const digit of '5#') {
       expect(status(await caller.inDialog(call, 'INFO', relay(digit, 250), 'application/dtmf-relay'))).toBe(200);
     }
