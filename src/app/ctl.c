@@ -292,6 +292,48 @@ static int hangup(struct ctl *ctl)
 	return code;
 }
 
+/* What is no sound of its own kind and looks like a path is a file. */
+static int add_sound(char *buf, size_t size, size_t len, const char *word)
+{
+	bool is_path = *word == '/';
+	int n = snprintf(buf + len, size - len, "%s%s%s", len ? "\n" : "", is_path ? "file:" : "", word);
+
+	return n < 0 || (size_t)n >= size - len ? -ENAMETOOLONG : n;
+}
+
+static int play(struct ctl *ctl)
+{
+	char sounds[4096] = "";
+	json_t *answer = NULL;
+	size_t len = 0;
+	int code;
+
+	if (strcmp(ctl->argv[1], "a") && strcmp(ctl->argv[1], "b")) {
+		(void)fprintf(stderr, "aoide ctl: play CALL a|b SOUND...; a is the caller, b the other\n");
+		return CTL_USAGE;
+	}
+	for (int i = 2; i < ctl->argc; i++) {
+		int n = add_sound(sounds, sizeof(sounds), len, ctl->argv[i]);
+
+		if (n < 0) {
+			(void)fprintf(stderr, "aoide ctl: too many sounds\n");
+			return CTL_USAGE;
+		}
+		len += (size_t)n;
+	}
+
+	code = ctl_ask(ctl, "cmd.switch.play",
+		       json_pack("{s:s, s:s, s:s}", "linkedid", ctl->argv[0], "leg", ctl->argv[1],
+				 "sounds", sounds),
+		       &answer);
+	if (!code && ctl->is_json)
+		(void)ctl_print_json(answer);
+	else if (!code)
+		(void)printf("%s %s\n", len ? "playing to" : "stopped on", ctl->argv[0]);
+	json_decref(answer);
+	return code;
+}
+
 static int write_pcap(const char *path, const char *base64)
 {
 	const size_t size = strlen(base64) / 4 * 3 + 3;
@@ -397,6 +439,9 @@ static const struct ctl_command {
 	{ "registrations", 0, 0, false, registrations, "", "where accounts are registered" },
 	{ "calls", 0, 0, false, calls, "", "calls in progress" },
 	{ "hangup", 1, 1, false, hangup, "CALL", "end a call" },
+	{ "play", 2, 32, false, play, "CALL a|b [SOUND...]",
+	  "let the caller (a) or the other (b) hear sounds: a WAV's full path, a prompt (echo/intro),\n"
+	  "      tone:425/1000, silence:500, dtmf:12; without any: stop" },
 	{ "trace", 1, 1, false, trace, "CALL [--pcap FILE]",
 	  "SIP messages of a call, as text or for Wireshark (- is standard output)" },
 	{ "apply", 0, 1, false, ctl_apply, "[TENANT]",

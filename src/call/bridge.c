@@ -487,6 +487,7 @@ int call_bridge(struct call *call)
 		case CALL_EV_ANSWERED:
 		case CALL_EV_PLAYED:
 		case CALL_EV_RECORDED:
+		case CALL_EV_PLAY:
 			break;
 		}
 

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fiber.h"
 #include "base/log.h"
+#include "call/call_play.h"
 #include "call/engine.h"
 #include "call/leg.h"
 #include "call/leg_secure.h"
@@ -224,6 +225,11 @@ int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret)
 				mem_deref(event);
 				continue;
 			}
+			if (event->type == CALL_EV_PLAY) {
+				call_on_play(call, event);
+				mem_deref(event);
+				continue;
+			}
 			*ret = event;
 			return 0;
 		}
@@ -276,13 +282,16 @@ struct call_step *call_step_enter(struct call *call, const char *type, int64_t i
 		return NULL;
 
 	str_ncpy(step->destination_type, type, sizeof(step->destination_type));
-	/* PLT-60: an extension's step is identified by its number, others by their id. */
-	if (!strcmp(type, "local_exten"))
+	/* PLT-60: a service's step is identified by its name, an extension's by its number. */
+	if (!strcmp(type, "service"))
+		str_ncpy(step->destination_id, name, sizeof(step->destination_id));
+	else if (!strcmp(type, "local_exten"))
 		str_ncpy(step->destination_id, number, sizeof(step->destination_id));
 	else
 		(void)re_snprintf(step->destination_id, sizeof(step->destination_id), "%lld",
 				  (long long)id);
-	str_ncpy(step->destination_name, name, sizeof(step->destination_name));
+	if (strcmp(type, "service"))
+		str_ncpy(step->destination_name, name, sizeof(step->destination_name));
 	str_ncpy(step->destination_num, number, sizeof(step->destination_num));
 	step->enter_us = clk_wall_us();
 

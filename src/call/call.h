@@ -42,6 +42,7 @@ enum call_event_type {
 			       came (call/leg_dtmf.c) */
 	CALL_EV_PLAYED,     /* a sequence of the leg is over: id, reason, digit, span_ms, err */
 	CALL_EV_RECORDED,   /* a recording of the leg is over: the same, and bytes */
+	CALL_EV_PLAY,       /* an operator plays to the leg; call_next() deals with it */
 };
 
 struct call_event {
@@ -88,6 +89,7 @@ struct call {
 	struct list events;
 	struct list steps;
 	uint32_t n_events, n_steps;
+	uint32_t n_plays;               /* sequences begun: the newest one's id */
 	enum call_state state;
 	uint64_t id;                    /* in the journal */
 	char linkedid[40];
@@ -166,6 +168,17 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 /* Lets a and b talk until one ends: hold with music (TEL-03), new offers, digits. Returns 0 when b
  * ended, -EHANGUP when the caller did. */
 int call_bridge(struct call *call);
+
+/*
+ * The service answers the caller itself, or lets it hear something before (183, early media). Both may be
+ * repeated, and answering may follow. -EHANGUP, -ENOTSUP (no codec in common; early media without an
+ * offer), -ETIMEDOUT, -EUNAVAILABLE (no port).
+ */
+int call_answer(struct call *call);
+int call_progress(struct call *call);
+
+/* The caller hears itself, from now on (TEL-53). */
+int call_echo(struct call *call);
 
 /* Answers an offer of either leg (re-INVITE, UPDATE) while it rings or talks; may ask the other
  * leg. Returns 0 also when it was refused, -EHANGUP. */

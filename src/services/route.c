@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "call/call.h"
 #include "call/engine.h"
+#include "services/codes.h"
 #include "services/extension.h"
 #include "snapshot/snapshot.h"
 
@@ -40,8 +41,15 @@ static bool may_call(const struct call *call, struct result *result)
 static int reach(struct call *call, struct result *result)
 {
 	const struct snap_extension *extension;
+	const struct code_service *service;
 
 	*result = (struct result){ .outcome = OUTCOME_NOT_FOUND };
+
+	service = codes_find(call->tenant, call->called); /* TEL-27: services first */
+	if (service) {
+		(void)call_step_enter(call, "service", 0, service->name, call->called);
+		return service->run_h(call, result);
+	}
 
 	/* D-074: a disabled extension is as if it were not there. */
 	extension = snap_extension_find(call->tenant, call->called, strlen(call->called));
@@ -70,6 +78,6 @@ void route_run(struct call *call, void *arg)
 		return; /* the caller gave up: the call began as such */
 
 	call->result = result;
-	if (result.outcome == OUTCOME_ANSWERED)
+	if (result.outcome == OUTCOME_ANSWERED && call->b)
 		(void)call_bridge(call);
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/bus.h"
+#include "call/call_play.h"
 #include "call/engine.h"
 #include "call/journal.h"
 #include "call/live.h"
@@ -23,6 +24,8 @@
 #include "snapshot/snapshot.h"
 #include "switch/loader.h"
 #include "switch/registration.h"
+
+#define PLAY_MAX_TEXT 4096
 
 struct commands {
 	struct engine *engine;
@@ -183,6 +186,26 @@ static int run_hangup(struct commands *commands, const json_t *data, json_t **re
 	return 0;
 }
 
+/* Plays to a leg of a call, whatever it does; without sounds what an operator plays there ends. */
+static int run_play(struct commands *commands, const json_t *data, json_t **ret)
+{
+	int64_t tenant_id = js_int(data, "tenant_id", 0);
+	const char *leg = js_str(data, "leg", "a"), *sounds = js_str(data, "sounds", "");
+	struct call *call;
+	int err;
+
+	call = engine_call_find(commands->engine, js_str(data, "linkedid", ""));
+	if (!call || (tenant_id && call->tenant->id != tenant_id))
+		return -ENOENT;
+	if ((strcmp(leg, "a") && strcmp(leg, "b")) || strlen(sounds) > PLAY_MAX_TEXT)
+		return -EINVAL;
+
+	err = call_post_play(call, *leg == 'b', sounds);
+	if (!err)
+		*ret = json_object();
+	return err;
+}
+
 static int trace_text(const struct edge *edge, const char *const *callids, size_t n, json_t **ret)
 {
 	char *text = NULL;
@@ -240,6 +263,7 @@ static const struct command commands_table[] = {
 	{ "cmd.switch.registrations", run_registrations },
 	{ "cmd.switch.calls", run_calls },
 	{ "cmd.switch.hangup", run_hangup },
+	{ "cmd.switch.play", run_play },
 	{ "cmd.switch.certificate", run_certificate },
 	{ "cmd.switch.trace", run_trace },
 };

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AOIDE_CALL_E180_H
+#define AOIDE_CALL_E180_H
+
+/*
+ * The tones of telephone networks by country (ITU-T E.180 supplement 2), as sounds for media_play():
+ * one period each, to be played in a loop. Pure.
+ */
+enum e180_tone { E180_DIAL, E180_RINGBACK, E180_BUSY, E180_CONGESTION, E180_TONES };
+
+/* country: ISO 3166 code in small letters; an unknown one, or NULL, has the tones of Italy. */
+const char *e180_sound(const char *country, enum e180_tone tone);
+
+#endif
