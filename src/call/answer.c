@@ -14,7 +14,7 @@
 #define STREAMS_WAIT_MS 3000
 #define ACK_WAIT_MS     32000 /* 64 * T1: the answer to our offer comes in the ACK */
 
-/* Makes our answer to the caller's offer and puts it in force; *ret as leg_media_print(). */
+/* Makes our answer to the caller's offer and puts it in force; *ret as leg_media_accept(). */
 static int take_sound(struct call *call, const char **ret)
 {
 	struct leg *leg = call->a;
@@ -25,16 +25,17 @@ static int take_sound(struct call *call, const char **ret)
 	err = leg_media_open(leg, leg->remote);
 	if (!err)
 		err = call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
-	if (!err)
+	if (!err && leg->local_desc) /* what was said early is what is said now */
+		answer = mem_ref(leg->local_desc);
+	else if (!err)
 		err = leg_media_answer(&answer, leg, leg->remote, NULL, NULL);
 	if (err)
 		return err;
 
-	*ret = leg_media_print(leg, answer);
+	*ret = leg_media_accept(leg, leg->remote, answer);
 	mem_deref(answer);
 	if (!*ret)
 		return -EMSGSIZE;
-	leg_media_remote(leg, leg->remote);
 	leg_dtmf_update(leg, NULL);
 	return 0;
 }

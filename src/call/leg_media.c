@@ -481,6 +481,14 @@ bool leg_media_holds(const struct leg *leg)
 	return leg->remote && !has_line;
 }
 
+/* The tenant's class (PLT-32); 0, the default file, when there is none or it has no file. */
+static uint32_t music_class(const struct leg *leg)
+{
+	const struct snap_moh *moh = leg->call ? leg->call->tenant->default_moh : NULL;
+
+	return moh && moh->n_files ? (uint32_t)moh->id : 0;
+}
+
 void leg_music(struct leg *leg, bool on)
 {
 	for (size_t i = 0; i < leg->n_streams; i++) {
@@ -494,7 +502,7 @@ void leg_music(struct leg *leg, bool on)
 			continue;
 
 		if (on)
-			media_music_start(leg->streams[i], 0);
+			media_music_start(leg->streams[i], music_class(leg));
 		else
 			media_music_stop(leg->streams[i]);
 	}

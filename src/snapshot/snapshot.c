@@ -194,6 +194,11 @@ static bool is_there(const struct snap *snap, size_t place, int64_t tenant_id)
 	return place < snap->n_tenants && snap->tenants[place]->id == tenant_id;
 }
 
+const struct snap_tenant *snap_tenant_at(const struct snap *snap, size_t index)
+{
+	return index < snap->n_tenants ? snap->tenants[index] : NULL;
+}
+
 const struct snap_tenant *snap_tenant_find(const struct snap *snap, int64_t tenant_id)
 {
 	size_t place = place_of(snap, tenant_id);

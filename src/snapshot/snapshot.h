@@ -195,6 +195,8 @@ const struct snap_account *snap_account_by_id(const struct snap *snap, int64_t t
 const struct snap_extension *snap_extension_find(const struct snap_tenant *tenant,
 						 const char *number, size_t len);
 const struct snap_tenant *snap_tenant_find(const struct snap *snap, int64_t tenant_id);
+/* All of them, one after the other; NULL after the last. */
+const struct snap_tenant *snap_tenant_at(const struct snap *snap, size_t index);
 
 /* A call holds its tenant's snapshot. Call thread only. */
 const struct snap_tenant *snap_tenant_ref(const struct snap_tenant *tenant);

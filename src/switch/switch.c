@@ -30,6 +30,7 @@
 #include "snapshot/snapshot.h"
 #include "switch/commands.h"
 #include "switch/loader.h"
+#include "switch/music.h"
 #include "switch/registration.h"
 
 #define SWEEP_MS       200
@@ -79,6 +80,9 @@ static void on_loaded(struct loader_done *done, void *arg)
 	if (!err && done->sip)
 		snap_swap_sip(sw->snap, done->sip, done->arena);
 	if (!err && done->tenant_id) {
+		if (sw->media && media_is_up(sw->media))
+			music_tell_change(sw->media, snap_tenant_find(sw->snap, done->tenant_id),
+					  done->tenant);
 		err = snap_swap(sw->snap, done->tenant_id, done->tenant);
 		reg_snapshot_changed(edge_registrar(sw->edge), done->tenant_id);
 		if (!err)
@@ -142,10 +146,14 @@ static void tell_ready(struct sw *sw)
 
 static void on_media(bool up, void *arg)
 {
-	if (up)
-		tell_ready(arg);
-	else
+	struct sw *sw = arg;
+
+	if (up) {
+		music_tell_all(sw->media, sw->snap);
+		tell_ready(sw);
+	} else {
 		log_warn("switch.media_lost", "no media process; new calls are refused until it is back");
+	}
 }
 
 /* ------------------------------------------------------------------ start */
