@@ -38,8 +38,10 @@ enum audio_want {
 	AUDIO_WANT_ROOM    = 1 << 2, /* room.c */
 	AUDIO_WANT_DIGITS  = 1 << 3, /* listen.c */
 	AUDIO_WANT_MIX     = 1 << 4, /* play.c speaks over the bridge */
+	AUDIO_WANT_SAID    = 1 << 5, /* the peer is recorded: what we say is what it hears (audio.c) */
 };
-/* -ENOMEM, -ENOTSUP (a format that we cannot decode, such as video). */
+/* -ENOMEM, -ENOTSUP (a format that we cannot decode, such as video). A stream whose formats are not
+ * told yet is listened to when they are. */
 int audio_want(struct relay *relay, struct stream *stream, enum audio_want reason, bool on);
 
 /* What the stream's phone said in this tick; NULL: not wanted. Valid until the next tick. */
@@ -56,6 +58,13 @@ void audio_speak(struct relay *relay, struct stream *stream, const struct audio_
  * nothing or not wanted (AUDIO_WANT_RECORD makes it available). */
 const struct audio_frame *audio_said(const struct stream *stream);
 
+/*
+ * Music is encoded beforehand and does not come by audio_speak(). Who sends such packets tells what is
+ * in them when somebody wants to know.
+ */
+bool audio_said_wanted(const struct stream *stream);
+void audio_tell_said(struct stream *stream, const struct audio_frame *frame);
+
 /* Rate at which the stream's codec carries sound: 8000, 16000 or 48000. */
 uint32_t audio_hz(const struct stream *stream);
 
@@ -65,5 +74,39 @@ int audio_rate_alloc(struct audio_rate **ret, uint32_t from_hz, uint32_t to_hz);
 void audio_rate_free(struct audio_rate *rate);
 /* ret may not be frame. */
 void audio_rate_change(struct audio_rate *rate, struct audio_frame *ret, const struct audio_frame *frame);
+
+/* ------------------------------------------------------------------ hooks of relay.c and path.c */
+
+struct hdr_rtp;
+
+/*
+ * A packet of sound that is for the peer. False: it is not to be passed on, as the peer has no such
+ * format (from now on it is decoded and encoded anew) or wants packets of another length (it was sent
+ * so). Else stream->pass_* say how, for all packets alike.
+ */
+bool audio_route(struct relay *relay, struct stream *stream, const struct hdr_rtp *hdr,
+		 const uint8_t *payload);
+/* A packet of a stream whose `audio` is set. */
+void audio_take(struct relay *relay, struct stream *stream, const struct hdr_rtp *hdr,
+		const uint8_t *payload);
+
+/* What of a packet decides how it passes, see stream->pass_key: length and payload type. */
+#define audio_pass_key(hdr) ((uint32_t)(hdr)->payload_len << 7 | (hdr)->pt)
+
+/* The bridge of the stream was made; will be undone: all is looked at anew, for both sides. */
+void audio_bridged(struct relay *relay, struct stream *stream);
+void audio_unbridge(struct relay *relay, struct stream *stream);
+/* The stream has other formats. */
+void audio_formats_changed(struct relay *relay, struct stream *stream);
+
+/* The stream joins the thread, leaves it (what it has goes with it), ends. */
+void audio_enter(struct relay *relay, struct stream *stream);
+void audio_leave(struct relay *relay, struct stream *stream);
+void audio_close(struct stream *stream);
+
+void audio_tick_hear(struct relay *relay);
+void audio_tick_bridge(struct relay *relay); /* transcoded bridges copy */
+void audio_tick_speak(struct relay *relay);
+void audio_tick_end(struct relay *relay);    /* after the recorders */
 
 #endif

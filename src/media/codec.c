@@ -717,6 +717,11 @@ int codec_decode_before(struct codec_dec *dec, int16_t *pcm, size_t n, const uin
 	return opus_decode(dec->u.opus, data, (opus_int32)len, pcm, (int)n, 1) == (int)n ? (int)n : 0;
 }
 
+bool codec_has_noise(const struct codec_dec *dec)
+{
+	return dec->row->conceal;
+}
+
 void codec_conceal(struct codec_dec *dec, int16_t *pcm, size_t n)
 {
 	if (dec->mend)

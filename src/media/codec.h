@@ -103,6 +103,9 @@ int codec_decode(struct codec_dec *dec, int16_t *pcm, size_t max, const uint8_t 
  */
 int codec_decode_before(struct codec_dec *dec, int16_t *pcm, size_t n, const uint8_t *data, size_t len);
 
+/* Between talkspurts codec_conceal() makes comfort noise (Opus, G.729) and no echo of the last word. */
+bool codec_has_noise(const struct codec_dec *dec);
+
 /* Invents n samples in place of lost ones: the codec's own way, else the last period fading out. */
 void codec_conceal(struct codec_dec *dec, int16_t *pcm, size_t n);
 

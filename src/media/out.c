@@ -77,6 +77,12 @@ void out_map(struct stream_out *out, enum out_source source, uint64_t source_id,
 	remember(out, hdr->seq, hdr->ts, now_us);
 }
 
+uint32_t out_begin_ts(struct stream_out *out, uint32_t clock_hz, uint64_t now_us)
+{
+	out_start_own(out, now_us);
+	return ts_of_change(out, clock_hz, now_us);
+}
+
 void out_own(struct stream_out *out, enum out_source source, struct hdr_rtp *hdr, uint64_t now_us)
 {
 	hdr->ssrc = out->ssrc;

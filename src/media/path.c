@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include "media/audio.h"
 #include "media/quality.h"
 #include "media/secure.h"
 
@@ -257,12 +258,15 @@ static bool source_ok(struct relay *relay, struct stream *stream, const struct m
 void path_set_remote(struct relay *relay, struct stream *stream, const struct mp_remote *remote)
 {
 	union net_addr sdp, sdp_rtcp;
-	bool anew;
+	bool anew, other_formats;
 
 	net_addr_from_wire(&sdp, &remote->rtp);
 	net_addr_from_wire(&sdp_rtcp, &remote->rtcp);
 	anew = !net_addr_same(&sdp, &stream->sdp) ||
 	       ((remote->flags ^ stream->flags) & MP_REMOTE_SYMMETRIC);
+
+	other_formats = remote->n_formats != stream->n_formats || remote->ptime_ms != stream->ptime_ms ||
+			memcmp(remote->formats, stream->formats, sizeof(stream->formats));
 
 	stream->flags = remote->flags;
 	memcpy(stream->formats, remote->formats, sizeof(stream->formats));
@@ -277,6 +281,8 @@ void path_set_remote(struct relay *relay, struct stream *stream, const struct mp
 	stream->dtmf_hz = remote->dtmf_hz ? remote->dtmf_hz : stream->clock_hz;
 	stream->heard_at_us = relay->now_us; /* the silence that counts begins now */
 	stream->timed_out = false;
+	if (other_formats)
+		audio_formats_changed(relay, stream);
 
 	if (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp))
 		return;
@@ -424,6 +430,9 @@ void stream_stats(const struct stream *stream, struct media_stats *ret)
 		.rtt_us = stream->report.rtt_us,
 		.rtt_max_us = stream->report.rtt_max_us,
 		.codec = stream->in.started ? codec_heard(stream) : MEDIA_CODEC_OTHER,
+		.transcoded = stream->transcoded,
+		.concealed_ms = stream->concealed_ms,
+		.delay_ms = stream->delay_ms,
 	};
 	fill_quality(stream, stream_expected(stream), ret);
 }
@@ -436,20 +445,12 @@ static void drop(struct relay *relay, struct stream *stream)
 	relay->local.dropped++;
 }
 
-/* Sides may number the same format differently (RFC 3264 section 5.1). Returns the receiver's. */
-static uint8_t map_pt(const struct stream *from, const struct stream *to, uint8_t pt)
+bool path_passes(const struct stream *stream)
 {
-	const struct mp_format *in = NULL;
+	const struct stream *peer = stream->peer;
 
-	if (from->dtmf_pt_in >= 0 && to->dtmf_pt >= 0 && pt == from->dtmf_pt_in)
-		return (uint8_t)to->dtmf_pt;
-	for (unsigned i = 0; i < from->n_formats && !in; i++)
-		if (from->formats[i].pt_in == pt)
-			in = &from->formats[i];
-	for (unsigned i = 0; in && in->codec != MEDIA_CODEC_OTHER && i < to->n_formats; i++)
-		if (to->formats[i].codec == in->codec && to->formats[i].clock_hz == in->clock_hz)
-			return to->formats[i].pt_out;
-	return pt;
+	return peer && !stream->music && !peer->music && !peer->playing && !peer->digits.active &&
+	       may_send(peer);
 }
 
 /* True when the packet, changed in place, is to be sent to the peer. */
@@ -458,8 +459,7 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 {
 	struct stream *peer = stream->peer;
 	struct hdr_rtp hdr;
-	bool changed;
-	uint8_t pt;
+	bool passes, changed;
 
 	if (hdr_rtp_parse(&hdr, data, len) || !source_ok(relay, stream, msg)) {
 		drop(relay, stream);
@@ -478,13 +478,16 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 	if (hdr.pt == stream->dtmf_pt_in && !listen_event(relay, stream, &hdr, data))
 		return false;
 
-	if (!peer || stream->music || peer->music || peer->playing || peer->digits.active ||
-	    !may_send(peer))
+	passes = path_passes(stream);
+	if (passes && (audio_pass_key(&hdr) & stream->pass_mask) != stream->pass_key)
+		passes = audio_route(relay, stream, &hdr, data + hdr.payload_at);
+	if (stream->audio)
+		audio_take(relay, stream, &hdr, data + hdr.payload_at);
+	if (!passes)
 		return false;
 
-	pt = map_pt(stream, peer, hdr.pt);
-	changed = pt != hdr.pt;
-	hdr.pt = pt;
+	changed = hdr.pt != stream->pass_pt;
+	hdr.pt = stream->pass_pt;
 	out_map(&peer->out, OUT_BRIDGE, stream->id, &hdr, peer->clock_hz, relay->now_us,
 		stream->video);
 	if (changed || peer->out.mapped)

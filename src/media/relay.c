@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "media/audio.h"
 #include "media/play.h"
 #include "media/secure.h"
 #include "media/wire.h"
@@ -178,6 +179,11 @@ static void tick_arm(struct relay *relay, bool on)
 	relay->ticking = timerfd_settime(relay->timer_fd, 0, &spec, NULL) ? relay->ticking : on;
 }
 
+void relay_tick_need(struct relay *relay)
+{
+	tick_arm(relay, relay->gens || relay->audios);
+}
+
 void relay_gen_add(struct relay *relay, struct stream *stream)
 {
 	if (stream->in_gen)
@@ -188,7 +194,7 @@ void relay_gen_add(struct relay *relay, struct stream *stream)
 	if (relay->gens)
 		relay->gens->gen_prev = stream;
 	relay->gens = stream;
-	tick_arm(relay, true);
+	relay_tick_need(relay);
 }
 
 void relay_gen_remove(struct relay *relay, struct stream *stream)
@@ -202,16 +208,16 @@ void relay_gen_remove(struct relay *relay, struct stream *stream)
 		relay->gens = stream->gen_next;
 	if (stream->gen_next)
 		stream->gen_next->gen_prev = stream->gen_prev;
-	if (!relay->gens)
-		tick_arm(relay, false);
+	relay_tick_need(relay);
 }
 
-static void unbridge(struct stream *stream)
+static void unbridge(struct relay *relay, struct stream *stream)
 {
 	if (stream->peer) {
 		/* A key that is pressed there can no longer be heard to be let go. */
 		digits_release(stream->peer, 0);
 		digits_release(stream, 0);
+		audio_unbridge(relay, stream);
 		stream->peer->peer = NULL;
 	}
 	stream->peer = NULL;
@@ -226,12 +232,14 @@ static void list_in(struct relay *relay, struct stream *stream)
 	relay->streams = stream;
 	if (play_wants_tick(stream) || stream->digits.active)
 		relay_gen_add(relay, stream);
+	audio_enter(relay, stream);
 }
 
 static void list_out(struct relay *relay, struct stream *stream)
 {
 	relay_gen_remove(relay, stream);
-	unbridge(stream);
+	unbridge(relay, stream);
+	audio_leave(relay, stream);
 	if (stream->prev)
 		stream->prev->next = stream->next;
 	else
@@ -295,6 +303,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 	report_bye(relay, stream);
 	list_out(relay, stream);
 	play_close(stream);
+	audio_close(stream);
 	path_disconnect(stream->slot);
 	secure_free(stream);
 	stream->slot->stream = NULL;
@@ -312,10 +321,11 @@ static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
 {
 	if (cmd->stream->peer == cmd->other)
 		return;
-	unbridge(cmd->stream);
-	unbridge(cmd->other);
+	unbridge(relay, cmd->stream);
+	unbridge(relay, cmd->other);
 	cmd->stream->peer = cmd->other;
 	cmd->other->peer = cmd->stream;
+	audio_bridged(relay, cmd->stream);
 	/* An echo: a phone that heard its own SSRC would take it for a loop (RFC 3550 section 8.2). */
 	if (cmd->stream == cmd->other)
 		out_start_own(&cmd->stream->out, relay->now_us);
@@ -323,7 +333,7 @@ static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
 
 static void on_unbridge(struct relay *relay, const struct relay_cmd *cmd)
 {
-	unbridge(cmd->stream);
+	unbridge(relay, cmd->stream);
 }
 
 static void on_music(struct relay *relay, const struct relay_cmd *cmd)
@@ -455,6 +465,16 @@ static void publish(struct relay *relay)
 	atomic_store_explicit(&relay->counters.turns, local->turns, memory_order_relaxed);
 }
 
+/* The order is that of media/audio.h. */
+static void tick(struct relay *relay)
+{
+	audio_tick_hear(relay);
+	audio_tick_bridge(relay);
+	generate_tick(relay);
+	audio_tick_speak(relay);
+	audio_tick_end(relay);
+}
+
 static uint64_t read_count(int fd)
 {
 	uint64_t n = 0;
@@ -484,7 +504,7 @@ static void turn(struct relay *relay)
 	if (atomic_exchange_explicit(&relay->sounds_ready, false, memory_order_acquire))
 		play_ready(relay);
 	for (uint64_t i = 0; i < ticks && i < TICK_CATCH_UP; i++)
-		generate_tick(relay);
+		tick(relay);
 	if (relay->now_us >= relay->house_at_us)
 		housekeeping(relay);
 

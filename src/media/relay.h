@@ -123,10 +123,11 @@ struct relay {
 
 	/* this thread */
 	int epoll_fd, timer_fd;
-	bool ticking, stop, wake_control, told_no_music;
+	bool ticking, stop, wake_control, told_no_music, told_no_codec;
 	sem_t *done; /* who waits for the end of this turn */
 	uint64_t now_us, house_at_us;
 	struct stream *streams, *gens;
+	struct audio *audios;
 	struct cmd_queue cmds_work;
 	struct ev_queue evs_work;
 	struct relay_local local;
@@ -172,6 +173,8 @@ extern relay_verb_h *const relay_verbs[MP_TYPES];
 
 void relay_gen_add(struct relay *relay, struct stream *stream);
 void relay_gen_remove(struct relay *relay, struct stream *stream);
+/* Ticks come while somebody needs them. */
+void relay_tick_need(struct relay *relay);
 
 /* path.c: packets */
 void path_readable(struct relay *relay, struct sock *sock);
@@ -180,6 +183,8 @@ void path_send(struct relay *relay, struct stream *stream, const struct iovec *i
 /* One RTCP compound; it is protected in place: SECURE_TRAILER (media/secure.h) bytes follow data. Not
  * counted among what the stream sends. */
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len);
+/* What the stream's phone says is for its peer: nothing else is sent there. */
+bool path_passes(const struct stream *stream);
 void path_disconnect(struct slot *slot);
 void path_drain(struct relay *relay, struct sock *sock);
 
@@ -197,6 +202,8 @@ void out_map(struct stream_out *out, enum out_source source, uint64_t source_id,
 void out_own(struct stream_out *out, enum out_source source, struct hdr_rtp *hdr, uint64_t now_us);
 /* Random first numbers when we are the first source. */
 void out_start_own(struct stream_out *out, uint64_t now_us);
+/* The same for one that begins, and begins to count, now: continuous, and after all that was sent. */
+uint32_t out_begin_ts(struct stream_out *out, uint32_t clock_hz, uint64_t now_us);
 /* Timestamp that comes next for a source of ours that starts or goes on now. */
 uint32_t out_next_ts(const struct stream_out *out, uint32_t clock_hz, uint64_t now_us);
 

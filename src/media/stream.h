@@ -16,8 +16,10 @@
  * A stream as the control thread and its relay thread see it. Each field has one owner; a stream
  * changes hands only through the command and event queues of relay.h, so nothing here is locked.
  */
+struct audio;
 struct play;
 struct relay;
+struct repack;
 struct secure;
 struct slot;
 
@@ -79,7 +81,7 @@ struct stream_out {
 	uint64_t at_us; /* when it was sent */
 };
 
-enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF };
+enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF, OUT_AUDIO };
 
 /* Reception statistics, RFC 3550 appendix A. */
 struct stream_in {
@@ -116,6 +118,7 @@ struct stream {
 	bool in_gen;
 	struct stream *peer;
 
+	struct audio *audio;          /* the slow path (media/audio.h); NULL: packets only pass */
 	struct secure *secure;        /* SRTP, DTLS, ICE; NULL: plain RTP */
 	union net_addr sdp, sdp_rtcp; /* as told */
 	union net_addr dst;           /* where RTP goes */
@@ -135,6 +138,15 @@ struct stream {
 	bool rtcp_latched;
 	bool timed_out;
 	uint64_t latched_at_us, heard_at_us;
+
+	/* How packets pass to the peer: those alike in the bits of pass_mask to the packet that was
+	 * looked at last (audio_route()). */
+	uint32_t pass_key, pass_mask;
+	uint8_t pass_pt;              /* as the peer numbers the format */
+	struct repack *repack;        /* NULL: the peer takes packets of this length */
+	bool transcoded;              /* ever */
+	uint32_t concealed_ms;        /* sound that was invented, as far as we decoded it */
+	uint32_t delay_ms;            /* of the jitter buffer when it was looked at last */
 
 	struct play *play, *coming, *hold; /* play.h: sequence, the one being told, music */
 	bool music;                        /* hold is set: the bridge is silent both ways */

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mediafix.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "media/codec.h"
+
+/*
+ * Calls through the media process between phones that have different codecs: what one says as a tone
+ * the other hears as that tone.
+ */
+#define LOUD     8000.0
+#define MAX_HELD (48000 * 4)
+
+/* A phone that speaks a tone in one codec, and understands the same one. */
+struct talker {
+	struct leg leg;
+	struct phone phone;
+	const struct codec *codec;
+	uint8_t pt;
+	uint32_t ptime_ms; /* of what it sends */
+	uint32_t hz;
+	double tone_hz;    /* 0: says nothing */
+	bool fec, dtx;
+	struct codec_enc *enc;
+	struct codec_dec *dec;
+	size_t spoken;     /* samples */
+	uint64_t next_ms;
+	bool paused;
+
+	/* what it hears */
+	int16_t *pcm;
+	size_t n;
+	unsigned packets, markers, gaps, other_spans;
+	uint32_t want_ms; /* packets of other lengths are counted; 0: none is */
+	bool started;
+	struct hdr_rtp last;
+	uint32_t last_span;
+};
+
+static const struct {
+	enum media_codec codec;
+	uint32_t clock_hz;
+	uint8_t pt;
+} numbers[] = {
+	{ MEDIA_PCMA, 8000, 8 },	{ MEDIA_PCMU, 8000, 0 },  { MEDIA_G722, 8000, 9 },
+	{ MEDIA_GSM, 8000, 3 },		{ MEDIA_OPUS, 48000, 111 }, { MEDIA_G726_32, 8000, 112 },
+	{ MEDIA_G729, 8000, 18 },	{ MEDIA_L16, 16000, 113 },
+};
+#define N_NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+static double level_at(const int16_t *pcm, size_t n, uint32_t hz, double tone_hz)
+{
+	double w = 2 * M_PI * tone_hz / hz, c = 2 * cos(w), s0, s1 = 0, s2 = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		s0 = pcm[i] + c * s1 - s2;
+		s2 = s1;
+		s1 = s0;
+	}
+	return n ? 2 * sqrt(fabs(s1 * s1 + s2 * s2 - c * s1 * s2)) / (double)n : 0;
+}
+
+static void talker_open(struct fix *fix, struct talker *t, enum media_codec codec, uint32_t ptime_ms,
+			double tone_hz, const struct leg *near)
+{
+	t->codec = NULL;
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		if (numbers[i].codec == codec) {
+			t->codec = codec_find(codec, numbers[i].clock_hz);
+			t->pt = numbers[i].pt;
+		}
+	assert_non_null(t->codec);
+	t->ptime_ms = codec_ptime(t->codec, ptime_ms);
+	t->tone_hz = tone_hz;
+	t->hz = codec_hz(t->codec, UINT32_MAX);
+	t->pcm = malloc(MAX_HELD * sizeof(*t->pcm));
+	assert_non_null(t->pcm);
+	assert_int_equal(codec_enc_alloc(&t->enc, t->codec,
+					 &(struct codec_opts){ .fec = t->fec, .dtx = t->dtx }), 0);
+	assert_int_equal(codec_dec_alloc(&t->dec, t->codec, 0), 0);
+	phone_open(&t->phone, "127.0.0.1");
+	leg_open(fix, &t->leg, near ? &(struct media_open_opts){ .near = near->stream } : NULL);
+}
+
+/* Tells the stream about the phone; asked_ms is its a=ptime. */
+static void talker_remote(struct talker *t, uint32_t asked_ms)
+{
+	struct media_format format = { .codec = t->codec->id, .pt_out = t->pt, .pt_in = t->pt,
+				       .clock_hz = t->codec->clock_hz, .fec = t->fec, .dtx = t->dtx };
+	struct media_remote remote = { .may_send = true, .may_recv = true, .formats = &format,
+				       .n_formats = 1, .ptime_ms = (uint8_t)asked_ms,
+				       .dtmf_tx = MEDIA_DTMF_EVENT, .dtmf_pt = 101, .dtmf_pt_in = 101 };
+
+	leg_remote(&t->leg, &t->phone, &remote);
+}
+
+static void talker_close(struct talker *t)
+{
+	leg_close(&t->leg);
+	phone_close(&t->phone);
+	codec_enc_free(t->enc);
+	codec_dec_free(t->dec);
+	free(t->pcm);
+}
+
+static void send_payload(struct talker *t, const uint8_t *payload, size_t len, uint32_t span)
+{
+	uint8_t data[HDR_RTP_BYTES + CODEC_MAX_BYTES];
+
+	hdr_rtp_write(data, &(struct hdr_rtp){ .pt = t->pt, .seq = t->phone.seq++, .ts = t->phone.ts,
+					       .ssrc = t->phone.ssrc });
+	memcpy(data + HDR_RTP_BYTES, payload, len);
+	t->phone.ts += span;
+	phone_send_raw(t->phone.rtp, t->leg.port, data, HDR_RTP_BYTES + len);
+}
+
+static void speak_packet(struct talker *t)
+{
+	size_t n = t->hz / 1000 * t->ptime_ms;
+	uint8_t payload[CODEC_MAX_BYTES];
+	int16_t pcm[48 * 60];
+	int len;
+
+	for (size_t i = 0; i < n; i++)
+		pcm[i] = (int16_t)lrint(LOUD * sin(2 * M_PI * t->tone_hz * (double)(t->spoken + i) / t->hz));
+	t->spoken += n;
+	len = codec_encode(t->enc, payload, sizeof(payload), pcm, n);
+	assert_true(len > 0);
+	send_payload(t, payload, (size_t)len, t->codec->clock_hz / 1000 * t->ptime_ms);
+}
+
+static void hear_packet(struct talker *t, const uint8_t *data, size_t len)
+{
+	struct hdr_rtp hdr;
+	uint32_t span;
+	int n;
+
+	assert_int_equal(hdr_rtp_parse(&hdr, data, len), 0);
+	if (hdr.pt == 101)
+		return;
+	assert_int_equal(hdr.pt, t->pt);
+	span = codec_span(t->codec, data + hdr.payload_at, hdr.payload_len);
+	assert_true(span > 0);
+	if (t->started) {
+		assert_int_equal(hdr.ssrc, t->last.ssrc);
+		assert_int_equal(hdr.seq, (uint16_t)(t->last.seq + 1));
+		if (hdr.ts != t->last.ts + t->last_span) {
+			assert_true((int32_t)(hdr.ts - t->last.ts) > 0);
+			t->gaps++;
+			assert_true(hdr.marker);
+		}
+	}
+	t->markers += hdr.marker;
+	t->other_spans += t->want_ms && span != t->codec->clock_hz / 1000 * t->want_ms;
+	t->started = true;
+	t->last = hdr;
+	t->last_span = span;
+	t->packets++;
+	n = codec_decode(t->dec, t->pcm + t->n, MAX_HELD - t->n, data + hdr.payload_at, hdr.payload_len);
+	assert_true(n > 0);
+	t->n += (size_t)n;
+}
+
+/* All of them talk and listen, in real time. */
+static void talk(struct talker *const *all, size_t n, uint32_t ms)
+{
+	uint64_t begin = clk_mono_ms(), now;
+	uint8_t data[2048];
+	size_t len;
+
+	for (size_t i = 0; i < n; i++)
+		all[i]->next_ms = begin;
+	while ((now = clk_mono_ms()) < begin + ms) {
+		for (size_t i = 0; i < n; i++) {
+			struct talker *t = all[i];
+
+			while (t->tone_hz > 0 && !t->paused && t->next_ms <= now) {
+				speak_packet(t);
+				t->next_ms += t->ptime_ms;
+			}
+			while ((len = phone_recv(t->phone.rtp, data, sizeof(data), 0)))
+				hear_packet(t, data, len);
+		}
+		fix_run(2);
+	}
+}
+
+/* The mean of many looks: time is stretched and cut a little on the way, which moves the phase. */
+static double mean_level(const int16_t *pcm, size_t n, uint32_t hz, double tone_hz)
+{
+	size_t look = hz / 20;
+	double sum = 0;
+
+	for (size_t at = 0; at + look <= n; at += look)
+		sum += level_at(pcm + at, look, hz, tone_hz);
+	return sum / (double)(n / look);
+}
+
+/* The last half second that was heard is the other's tone. */
+static void assert_hears(const struct talker *t, double tone_hz)
+{
+	size_t n = t->hz / 2;
+	double level, sum = 0;
+
+	if (t->n <= n)
+		print_error("%s hears %u packets only\n", t->codec->name, t->packets);
+	assert_true(t->n > n);
+	for (size_t i = t->n - n; i < t->n; i++)
+		sum += (double)t->pcm[i] * t->pcm[i];
+	level = mean_level(t->pcm + t->n - n, n, t->hz, tone_hz);
+	if (level < LOUD * 0.6 || level > LOUD * 1.5 || sqrt(sum / (double)n) > level)
+		print_error("%s hears %.0f of %.0f Hz, %.0f in all\n", t->codec->name, level, tone_hz,
+			    sqrt(sum / (double)n));
+	assert_true(level > LOUD * 0.6 && level < LOUD * 1.5);
+	assert_true(sqrt(sum / (double)n) < level); /* 0.71 of it if nothing else is heard */
+}
+
+static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, struct talker *b,
+		      enum media_codec cb, uint32_t ptime_a, uint32_t ptime_b)
+{
+	talker_open(fix, a, ca, ptime_a, 440, NULL);
+	talker_open(fix, b, cb, ptime_b, 1000, &a->leg);
+	talker_remote(a, ptime_a);
+	talker_remote(b, ptime_b);
+	media_bridge(a->leg.stream, b->leg.stream);
+}
+
+/* As many ports as many calls at once need. */
+static void many_ports(struct fix *fix)
+{
+	fix_restart(fix, fix->rtp_first, (uint16_t)(fix->rtp_first + 399), 2);
+}
+
+/* Every codec with every other, all calls at once, 440 Hz one way and 1000 Hz back. */
+static void every_codec_hears_every_other(void **state)
+{
+	struct talker *all = calloc(2 * N_NUMBERS * N_NUMBERS, sizeof(*all)), **list;
+	size_t n = 0;
+
+	many_ports(*state);
+	assert_non_null(all);
+	list = calloc(2 * N_NUMBERS * N_NUMBERS, sizeof(struct talker *));
+	assert_non_null(list);
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		for (size_t k = i; k < N_NUMBERS; k++) {
+			if (!codec_find(numbers[i].codec, numbers[i].clock_hz) ||
+			    !codec_find(numbers[k].codec, numbers[k].clock_hz))
+				continue; /* built without it */
+			list[n] = &all[n];
+			list[n + 1] = &all[n + 1];
+			pair_open(*state, &all[n], numbers[i].codec, &all[n + 1], numbers[k].codec, 20, 20);
+			n += 2;
+		}
+	assert_true(n >= 2 * 28);
+	fix_sync(&all[n - 1].leg);
+	talk(list, n, 1500);
+
+	for (size_t i = 0; i < n; i += 2) {
+		bool same = all[i].codec == all[i + 1].codec;
+
+		assert_hears(&all[i], 1000);
+		assert_hears(&all[i + 1], 440);
+		leg_stats(&all[i].leg);
+		assert_int_equal(all[i].leg.stats.transcoded, !same);
+		assert_int_equal(all[i].leg.stats.codec, all[i].codec->id);
+		assert_int_equal(all[i].leg.stats.rx_lost, 0);
+		assert_true(all[i].leg.stats.delay_ms <= 120);
+		assert_true(same || all[i].leg.stats.delay_ms > 0);
+	}
+	for (size_t i = 0; i < n; i++)
+		talker_close(&all[i]);
+	free(list);
+	free(all);
+	fix_run(50);
+}
+
+/* Each side sends and gets packets of its own length, whether the codecs differ or not. */
+static void each_side_has_its_packet_length(void **state)
+{
+	static const enum media_codec pairs[][2] = {
+		{ MEDIA_PCMA, MEDIA_OPUS }, { MEDIA_PCMA, MEDIA_PCMU }, { MEDIA_G722, MEDIA_GSM },
+		{ MEDIA_G726_32, MEDIA_PCMA }, { MEDIA_PCMA, MEDIA_PCMA }, { MEDIA_G722, MEDIA_G722 },
+		{ MEDIA_G726_32, MEDIA_G726_32 },
+	};
+	static const uint32_t lengths[][2] = { { 10, 20 }, { 20, 30 }, { 30, 20 }, { 60, 10 },
+					       { 40, 60 }, { 50, 40 } };
+	size_t n_pairs = sizeof(pairs) / sizeof(pairs[0]), n_lengths = sizeof(lengths) / sizeof(lengths[0]);
+	struct talker *all = calloc(2 * n_pairs * n_lengths, sizeof(*all)), **list;
+	size_t n = 0;
+
+	many_ports(*state);
+	assert_non_null(all);
+	list = calloc(2 * n_pairs * n_lengths, sizeof(struct talker *));
+	assert_non_null(list);
+	for (size_t p = 0; p < n_pairs; p++)
+		for (size_t l = 0; l < n_lengths; l++, n += 2) {
+			struct talker *a = &all[n], *b = &all[n + 1];
+
+			list[n] = a;
+			list[n + 1] = b;
+			pair_open(*state, a, pairs[p][0], b, pairs[p][1], lengths[l][0], lengths[l][1]);
+			a->want_ms = codec_ptime(a->codec, lengths[l][0]);
+			b->want_ms = codec_ptime(b->codec, lengths[l][1]);
+		}
+	fix_sync(&all[n - 1].leg);
+	talk(list, n, 1500);
+
+	for (size_t i = 0; i < n; i++) {
+		struct talker *t = &all[i];
+
+		assert_hears(t, i % 2 ? 440 : 1000);
+		assert_int_equal(t->other_spans, 0);
+		assert_true(t->packets * t->want_ms > 1200);
+		assert_true(t->gaps <= 1);
+		leg_stats(&t->leg);
+		assert_int_equal(t->leg.stats.transcoded, t->codec != all[i ^ 1].codec);
+		talker_close(t);
+	}
+	free(list);
+	free(all);
+	fix_run(50);
+}
+
+/* After a re-INVITE both have the same codec: packets pass untouched again, and numbers go on. */
+static void packets_pass_again_when_formats_meet(void **state)
+{
+	struct talker a = { 0 }, b = { 0 }, *list[2] = { &a, &b };
+	const struct media_format both[2] = {
+		{ .codec = MEDIA_PCMU, .pt_out = 0, .pt_in = 0, .clock_hz = 8000 },
+		{ .codec = MEDIA_PCMA, .pt_out = 8, .pt_in = 8, .clock_hz = 8000 },
+	};
+	struct media_remote remote = { .may_send = true, .may_recv = true, .formats = both,
+				       .n_formats = 2, .dtmf_pt = -1, .dtmf_pt_in = -1 };
+	struct hdr_rtp hdr;
+	uint8_t data[2048], mark;
+	uint16_t seq;
+
+	pair_open(*state, &a, MEDIA_PCMA, &b, MEDIA_PCMU, 20, 20);
+	fix_sync(&b.leg);
+	talk(list, 2, 800);
+	assert_hears(&b, 440);
+	leg_stats(&a.leg);
+	assert_true(a.leg.stats.transcoded);
+
+	leg_remote(&b.leg, &b.phone, &remote); /* now b has PCMA, too */
+	fix_sync(&b.leg);
+	while (phone_recv(b.phone.rtp, data, sizeof(data), 50))
+		hear_packet(&b, data, HDR_RTP_BYTES + 160);
+	seq = b.last.seq;
+	for (int i = 0; i < 5; i++) {
+		phone_send(&a.phone, a.leg.port, 8, 0x5a);
+		assert_true(phone_hear(&b.phone, &hdr, &mark, 1000));
+		assert_int_equal(hdr.pt, 8);
+		assert_int_equal(mark, 0x5a);
+		assert_int_equal(hdr.seq, ++seq);
+		assert_int_equal(hdr.ssrc, b.last.ssrc);
+		assert_true((int32_t)(hdr.ts - b.last.ts) > 0);
+	}
+	talker_close(&a);
+	talker_close(&b);
+	fix_run(20);
+}
+
+/* A sender may change to another codec of those agreed in the middle of the call. */
+static void the_sender_changes_its_codec(void **state)
+{
+	struct talker a = { 0 }, b = { 0 }, c = { 0 }, *list[2] = { &a, &b };
+	const struct media_format two[2] = {
+		{ .codec = MEDIA_PCMA, .pt_out = 8, .pt_in = 8, .clock_hz = 8000 },
+		{ .codec = MEDIA_G722, .pt_out = 9, .pt_in = 9, .clock_hz = 8000 },
+	};
+	struct media_remote remote = { .may_send = true, .may_recv = true, .formats = two,
+				       .n_formats = 2, .dtmf_pt = -1, .dtmf_pt_in = -1 };
+
+	pair_open(*state, &a, MEDIA_PCMA, &b, MEDIA_OPUS, 20, 20);
+	leg_remote(&a.leg, &a.phone, &remote);
+	fix_sync(&b.leg);
+	talk(list, 2, 800);
+	assert_hears(&b, 440);
+
+	codec_enc_free(a.enc);
+	a.codec = codec_find(MEDIA_G722, 8000);
+	a.hz = 16000;
+	a.pt = 9;
+	a.spoken = 0;
+	a.tone_hz = 700;
+	assert_int_equal(codec_enc_alloc(&a.enc, a.codec, &(struct codec_opts){ 0 }), 0);
+	list[0] = &c; /* what a hears is PCMA still */
+	c = a;
+	c.started = false;
+	c.pt = 9;
+	talk(&(struct talker *){ &b }, 1, 0);
+	{
+		uint64_t end = clk_mono_ms() + 1000;
+		uint8_t data[2048];
+		size_t len;
+
+		a.next_ms = clk_mono_ms();
+		while (clk_mono_ms() < end) {
+			while (a.next_ms <= clk_mono_ms()) {
+				speak_packet(&a);
+				a.next_ms += 20;
+			}
+			while ((len = phone_recv(b.phone.rtp, data, sizeof(data), 0)))
+				hear_packet(&b, data, len);
+			fix_run(2);
+		}
+	}
+	assert_hears(&b, 700);
+	talker_close(&a);
+	talker_close(&b);
+	fix_run(20);
+}
+
+/* What is lost on the way is concealed, counted, and heard as little as can be. */
+static void loss_and_disorder_are_mended(void **state)
+{
+	struct talker a = { 0 }, b = { 0 };
+	uint8_t held[HDR_RTP_BYTES + 160], data[2048];
+	size_t len;
+
+	talker_open(*state, &a, MEDIA_PCMA, 20, 440, NULL);
+	talker_open(*state, &b, MEDIA_PCMU, 20, 0, &a.leg);
+	talker_remote(&a, 0);
+	talker_remote(&b, 0);
+	media_bridge(a.leg.stream, b.leg.stream);
+	fix_sync(&b.leg);
+
+	for (int i = 0; i < 100; i++) {
+		int16_t pcm[160];
+
+		for (int s = 0; s < 160; s++)
+			pcm[s] = (int16_t)lrint(LOUD * sin(2 * M_PI * 440 * (i * 160 + s) / 8000.0));
+		hdr_rtp_write(data, &(struct hdr_rtp){ .pt = 8, .seq = (uint16_t)(65500 + i),
+						       .ts = 0xffffff00u + (uint32_t)i * 160,
+						       .ssrc = 77 });
+		assert_int_equal(codec_encode(a.enc, data + HDR_RTP_BYTES, 160, pcm, 160), 160);
+		if (i % 10 == 3) {
+			memcpy(held, data, sizeof(held)); /* comes after the next one */
+		} else if (i % 20 == 7) {
+			; /* lost: 5 of 100 */
+		} else {
+			phone_send_raw(a.phone.rtp, a.leg.port, data, sizeof(held));
+			if (i % 10 == 5) /* twice */
+				phone_send_raw(a.phone.rtp, a.leg.port, data, sizeof(held));
+			if (i % 10 == 4)
+				phone_send_raw(a.phone.rtp, a.leg.port, held, sizeof(held));
+		}
+		for (uint64_t end = clk_mono_ms() + 20; clk_mono_ms() < end;) {
+			while ((len = phone_recv(b.phone.rtp, data, sizeof(data), 0)))
+				hear_packet(&b, data, len);
+			fix_run(2);
+		}
+	}
+	while ((len = phone_recv(b.phone.rtp, data, sizeof(data), 100)) && b.packets < 110)
+		hear_packet(&b, data, len);
+
+	assert_true(b.packets >= 96);
+	assert_int_equal(b.gaps, 0);
+	b.n -= b.n > 16000 ? 0 : 800; /* its end is silence already */
+	assert_true(mean_level(b.pcm + 4000, 8000, 8000, 440) > LOUD * 0.75);
+	leg_stats(&a.leg);
+	assert_in_range(a.leg.stats.concealed_ms, 80, 180); /* 5 packets, a few more while it learned */
+	talker_close(&a);
+	talker_close(&b);
+	fix_run(20);
+}
+
+/* Digits of RFC 4733 pass beside the transcoded sound. */
+static void digits_pass_beside_transcoded_sound(void **state)
+{
+	uint8_t event[HDR_RTP_BYTES + 4] = { 0 }, data[2048];
+	struct talker a = { 0 }, b = { 0 }, *list[2] = { &a, &b };
+	unsigned seen = 0, stamps = 0;
+	uint32_t last_ts = 0;
+	struct hdr_rtp hdr;
+
+	pair_open(*state, &a, MEDIA_PCMA, &b, MEDIA_PCMU, 20, 20);
+	fix_sync(&b.leg);
+	talk(list, 2, 400);
+	a.tone_hz = 0;
+	for (int i = 0; i < 8; i++) {
+		struct hdr_event digit = { .event = 5, .volume = 10, .end = i > 4,
+					   .duration = (uint16_t)(160 * (i < 5 ? i + 1 : 6)) };
+
+		hdr_rtp_write(event, &(struct hdr_rtp){ .pt = 101, .marker = !i, .seq = a.phone.seq++,
+							.ts = a.phone.ts, .ssrc = a.phone.ssrc });
+		hdr_event_write(event + HDR_RTP_BYTES, &digit);
+		phone_send_raw(a.phone.rtp, a.leg.port, event, sizeof(event));
+		fix_run(20);
+	}
+	a.phone.ts += 160 * 8;
+	for (size_t len; (len = phone_recv(b.phone.rtp, data, sizeof(data), 100)) && seen < 20;) {
+		assert_int_equal(hdr_rtp_parse(&hdr, data, len), 0);
+		if (hdr.pt != 101)
+			continue;
+		stamps += !seen || hdr.ts != last_ts;
+		last_ts = hdr.ts;
+		seen++;
+	}
+	assert_int_equal(seen, 8);
+	assert_int_equal(stamps, 1); /* one digit, not eight */
+	assert_string_equal(a.leg.digit, "5");
+
+	a.tone_hz = 440;
+	b.started = false;
+	talk(list, 2, 900);
+	assert_hears(&b, 440);
+	talker_close(&a);
+	talker_close(&b);
+	fix_run(20);
+}
+
+/* Bridged to itself: the phone hears what it says, which it must understand as it is. */
+static void who_stops_speaking_is_not_sent_for_ever(void **state)
+{
+	struct talker a = { 0 }, b = { 0 }, *list[2] = { &a, &b };
+	unsigned before;
+
+	pair_open(*state, &a, MEDIA_PCMA, &b, MEDIA_OPUS, 20, 20);
+	b.tone_hz = 0;
+	fix_sync(&b.leg);
+	talk(list, 2, 600);
+	a.paused = true;
+	before = b.packets;
+	talk(list, 2, 700); /* silence is sent for a second: a receiver may mind when nothing comes */
+	assert_true(b.packets > before + 20);
+	talk(list, 2, 700);
+	before = b.packets;
+	talk(list, 2, 300);
+	assert_int_equal(b.packets, before);
+
+	a.paused = false; /* its clock went on meanwhile */
+	a.phone.ts += 8 * 1700;
+	talk(list, 2, 900);
+	assert_hears(&b, 440);
+	talker_close(&a);
+	talker_close(&b);
+	fix_run(20);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_codec_hears_every_other, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(each_side_has_its_packet_length, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(packets_pass_again_when_formats_meet, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(the_sender_changes_its_codec, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(loss_and_disorder_are_mended, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(digits_pass_beside_transcoded_sound, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(who_stops_speaking_is_not_sent_for_ever, fix_setup,
+						fix_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
