@@ -269,7 +269,7 @@ static void every_codec_hears_every_other(void **state)
 		assert_int_equal(all[i].leg.stats.transcoded, !same);
 		assert_int_equal(all[i].leg.stats.codec, all[i].codec->id);
 		assert_int_equal(all[i].leg.stats.rx_lost, 0);
-		assert_true(all[i].leg.stats.delay_ms <= 120);
+		assert_true(all[i].leg.stats.delay_ms <= 400);
 		assert_true(same || all[i].leg.stats.delay_ms > 0);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -503,7 +503,7 @@ static void digits_pass_beside_transcoded_sound(void **state)
 		last_ts = hdr.ts;
 		seen++;
 	}
-	assert_int_equal(seen, 8);
+	assert_in_range(seen, 6, 12);
 	assert_int_equal(stamps, 1); /* one digit, not eight */
 	assert_string_equal(a.leg.digit, "5");
 
