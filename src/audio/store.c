@@ -77,13 +77,25 @@ const char *audio_state_name(enum audio_state state)
 	return state_names[state];
 }
 
-const char *audio_reason(const char *reason, enum sch_lang lang)
+static size_t reason_index(const char *reason)
 {
 	size_t i = 0, last = sizeof(reasons) / sizeof(reasons[0]) - 1;
 
 	while (i < last && strcmp(reasons[i].reason, reason))
 		i++;
+	return i;
+}
+
+const char *audio_reason(const char *reason, enum sch_lang lang)
+{
+	size_t i = reason_index(reason);
+
 	return lang == SCH_IT ? reasons[i].text.it : reasons[i].text.en;
+}
+
+const char *audio_reason_code(const char *reason)
+{
+	return reasons[reason_index(reason)].reason;
 }
 
 int audio_migrate(struct db *db)

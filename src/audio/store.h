@@ -109,6 +109,8 @@ int audio_each(struct db *db, enum audio_kind kind, int64_t tenant_id, int64_t o
 int audio_describe(json_t *object, const struct audio_content *content, enum sch_lang lang);
 /* What went wrong and what to do, for a person. */
 const char *audio_reason(const char *reason, enum sch_lang lang);
+/* The same word as a constant, which may be kept. */
+const char *audio_reason_code(const char *reason);
 
 /* ------------------------------------------------------------------ removing */
 

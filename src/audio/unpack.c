@@ -22,7 +22,7 @@
 enum record { REC_FILE = 'F', REC_DATA = 'D', REC_CLOSE = 'C', REC_END = 'E', REC_BAD = 'B' };
 #define BLOCK_BYTES   65536u
 #define PATH_BYTES    1024u
-#define UNPACK_S      120
+#define UNPACK_S      90
 
 /* ------------------------------------------------------------------ the child's side */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/jobs.h"
+#include "jobs/audio.h"
 #include "jobs/schedule.h"
+#include "audio/store.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -27,6 +29,7 @@
 #define TEMP_MAX_AGE_S  86400
 #define RETRY_S         600 /* after a failure */
 #define STATE_FOLDER    "jobs" /* one empty file per activity; its time is the last run */
+#define AUDIO_GRACE_S   3600 /* what a running request may still be about to name */
 #define MAX_PATH        4096u
 
 struct jobs;
@@ -35,6 +38,7 @@ static int keep_cdr(struct jobs *jobs, int64_t *ret_done);
 static int optimize(struct jobs *jobs, int64_t *ret_done);
 static int checkpoint(struct jobs *jobs, int64_t *ret_done);
 static int remove_temp(struct jobs *jobs, int64_t *ret_done);
+static int sweep_audio(struct jobs *jobs, int64_t *ret_done);
 
 static const struct activity {
 	const char *name;
@@ -45,6 +49,7 @@ static const struct activity {
 	{ "database_optimize", { .hour = 3, .min = 40 }, optimize },
 	{ "database_checkpoint", { .every_s = 600 }, checkpoint },
 	{ "temp_files", { .every_s = 3600 }, remove_temp },
+	{ "audio_files", { .every_s = 600 }, sweep_audio },
 };
 #define N_ACTIVITIES (sizeof(activities) / sizeof(activities[0]))
 
@@ -59,6 +64,7 @@ struct jobs {
 	const struct config *config;
 	struct bus *bus;
 	struct db *db;
+	struct audio_jobs *audio;
 	int64_t started_s;
 	pthread_mutex_t lock; /* states: the bus thread reports them */
 	struct activity_state states[N_ACTIVITIES];
@@ -193,6 +199,14 @@ static int remove_temp(struct jobs *jobs, int64_t *ret_done)
 		err = sweep(jobs->config, places[i].folder, places[i].base, ret_done);
 
 	return err;
+}
+
+static int sweep_audio(struct jobs *jobs, int64_t *ret_done)
+{
+	int err = database(jobs);
+
+	return err ? err :
+		     audio_sweep(jobs->db, jobs->config->data_dir, AUDIO_GRACE_S, ret_done);
 }
 
 /* ------------------------------------------------------------------ when */
@@ -340,6 +354,8 @@ static int start(struct jobs *jobs)
 	if (!err)
 		err = bus_subscribe(jobs->bus, "cmd.jobs.status", status_h, jobs);
 	if (!err)
+		err = audio_jobs_start(&jobs->audio, jobs->config, jobs->bus);
+	if (!err)
 		err = bus_process_ready(jobs->bus, "jobs");
 
 	return err;
@@ -386,6 +402,7 @@ int jobs_main(const struct config *config)
 	}
 
 out:
+	audio_jobs_stop(jobs->audio);
 	bus_close(jobs->bus);
 	if (jobs->db)
 		db_close(jobs->db);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
 
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/arena.h"
+#include "web/upload.h"
 #include "web/web_priv.h"
 #include "web/security.h"
 
@@ -26,6 +28,7 @@
 #define WORK_TIMEOUT_S    120 /* a worker's longest answer: an import of 50,000 rows */
 #define SEND_TIMEOUT_S    30  /* without any progress */
 #define KEEPALIVE_S       65
+#define LINGER_S          5   /* without a byte of a body that nobody wants */
 #define SEND_BYTES        16384 /* one TLS record */
 #define SENDS_PER_TURN    8
 #define WS_IDLE_PING_S    30
@@ -47,6 +50,7 @@ static const struct {
 	[H_IF_MATCH] = { WSI_TOKEN_HTTP_IF_MATCH, NULL },
 	[H_IF_NONE_MATCH] = { WSI_TOKEN_HTTP_IF_NONE_MATCH, NULL },
 	[H_ORIGIN] = { WSI_TOKEN_ORIGIN, NULL },
+	[H_RANGE] = { WSI_TOKEN_HTTP_RANGE, NULL },
 	[H_USER_AGENT] = { WSI_TOKEN_HTTP_USER_AGENT, NULL },
 };
 
@@ -185,12 +189,12 @@ static const struct {
 	int status;
 	const char *text;
 } reasons[] = {
-	{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
+	{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" }, { 206, "Partial Content" },
 	{ 301, "Moved Permanently" }, { 304, "Not Modified" }, { 308, "Permanent Redirect" },
 	{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
 	{ 405, "Method Not Allowed" }, { 406, "Not Acceptable" }, { 409, "Conflict" },
 	{ 411, "Length Required" }, { 412, "Precondition Failed" }, { 413, "Content Too Large" },
-	{ 415, "Unsupported Media Type" }, { 422, "Unprocessable Content" }, { 423, "Locked" },
+	{ 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" }, { 422, "Unprocessable Content" }, { 423, "Locked" },
 	{ 428, "Precondition Required" }, { 429, "Too Many Requests" },
 	{ 500, "Internal Server Error" }, { 503, "Service Unavailable" },
 };
@@ -212,7 +216,14 @@ static bool has_body(const struct web_req *req)
 
 static size_t body_length(const struct web_req *req)
 {
+	if (req->resp.from_file)
+		return (size_t)req->resp.file_len;
 	return req->resp.shared ? req->resp.shared->body_len : req->resp.body.len;
+}
+
+static size_t sent_body_length(const struct web_req *req)
+{
+	return req->method == WEB_HEAD || !has_body(req) ? 0 : body_length(req);
 }
 
 static void print_head(struct web_req *req)
@@ -246,11 +257,28 @@ static void start_sending(struct web_req *req)
 	lws_callback_on_writable(req->wsi);
 }
 
-/* Copies the next piece of head and body into the scratch buffer; returns its length, 0 at the end. */
+/* A file's pages are mostly in memory, and a piece is small: what a disk may hold up here is the
+ * web pages, never a call. False: the file is shorter than it was. */
+static bool read_piece(uint8_t *to, const struct web_response *resp, size_t from, size_t len)
+{
+	while (len) {
+		ssize_t n = pread(resp->file_fd, to, len, (off_t)(resp->file_at + from));
+
+		if (n <= 0)
+			return false;
+		to += n;
+		from += (size_t)n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* Copies the next piece of head and body into the scratch buffer; returns its length, 0 at the end,
+ * SIZE_MAX when the file cannot be read. */
 static size_t next_piece(struct web *web, const struct web_req *req)
 {
 	const char *body = req->resp.shared ? req->resp.shared->body : req->resp.body.text;
-	size_t body_len = req->method == WEB_HEAD || !has_body(req) ? 0 : body_length(req);
+	size_t body_len = sent_body_length(req);
 	uint8_t *to = web->scratch + LWS_PRE;
 	size_t n = 0, at = req->sent;
 
@@ -267,8 +295,12 @@ static size_t next_piece(struct web *web, const struct web_req *req)
 
 		if (more > SEND_BYTES - n)
 			more = SEND_BYTES - n;
-		if (more)
+		if (more && req->resp.from_file) {
+			if (!read_piece(to + n, &req->resp, from, more))
+				return SIZE_MAX;
+		} else if (more) {
 			memcpy(to + n, body + from, more);
+		}
 		n += more;
 	}
 	return n;
@@ -298,19 +330,25 @@ static int continue_sending(struct web *web, struct web_session *session, struct
 	if (req->out_head.failed)
 		return -1;
 	for (int i = 0; i < SENDS_PER_TURN && (n = next_piece(web, req)) > 0; i++) {
-		if (lws_write(wsi, web->scratch + LWS_PRE, n, LWS_WRITE_HTTP) < 0)
+		if (n == SIZE_MAX || lws_write(wsi, web->scratch + LWS_PRE, n, LWS_WRITE_HTTP) < 0)
 			return -1;
 		req->sent += n;
 		if (lws_send_pipe_choked(wsi))
 			break;
 	}
-	if (next_piece(web, req)) {
+	if (req->sent < req->out_head.len + sent_body_length(req)) {
 		lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, SEND_TIMEOUT_S);
 		lws_callback_on_writable(wsi);
 		return 0;
 	}
 
-	close = !req->keep_alive || req->resp.close;
+	/* Who is still sending would see a broken connection in place of the answer. */
+	if (req->is_upload && !req->body_done && !req->lingering) {
+		req->lingering = true;
+		lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LINGER_S);
+		return 0;
+	}
+	close = !req->keep_alive || req->resp.close || req->lingering;
 	forget(web, session);
 	if (close && !lws_partial_buffered(wsi))
 		return -1;
@@ -368,6 +406,12 @@ static void begin(struct web *web, struct web_session *session, struct lws *wsi)
 		refuse(req, 400, "Content-Length is malformed.");
 		return;
 	}
+	if (n && upload_is_one(req)) {
+		req->is_upload = true;
+		req->content_length = n;
+		submit(web, req);
+		return;
+	}
 	if ((unsigned long long)n > req->body_max) {
 		req->resp.close = true;
 		refuse(req, 413,
@@ -387,8 +431,74 @@ static void begin(struct web *web, struct web_session *session, struct lws *wsi)
 	}
 }
 
-static void add_body(struct web_req *req, const void *data, size_t len)
+/* What lws had read already when its reading was held up. */
+static void add_early(struct web_req *req, const void *data, size_t len)
 {
+	char *bigger;
+
+	if (req->body_len + len > UPLOAD_EARLY_MAX) {
+		req->spool_err = -ENOBUFS;
+		return;
+	}
+	bigger = realloc(req->body, req->body_len + len);
+	if (!bigger) {
+		req->spool_err = -ENOMEM;
+		return;
+	}
+	req->body = bigger;
+	memcpy(req->body + req->body_len, data, len);
+	req->body_len += len;
+}
+
+/* Into the page cache; the worker that admitted the request has asked for the room. */
+static void spool(struct web_req *req, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len && !req->spool_err) {
+		ssize_t n = write(req->spool_fd, at, len);
+
+		if (n < 0 && errno != EINTR)
+			req->spool_err = -errno;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+}
+
+static void add_upload(struct web_req *req, struct lws *wsi, const void *data, size_t len)
+{
+	if (req->lingering || req->state == REQ_SENDING)
+		lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LINGER_S);
+	else if (!req->is_admitted)
+		add_early(req, data, len);
+	else
+		spool(req, data, len);
+}
+
+/* A worker lets the body come in. */
+static void begin_spooling(struct web *web, struct web_req *req)
+{
+	req->is_admitted = true;
+	req->state = REQ_RECEIVING;
+	if (!req->spool_err)
+		spool(req, req->body, req->body_len);
+	free(req->body);
+	req->body = NULL;
+	req->body_len = 0;
+	lws_set_timeout(req->wsi, PENDING_TIMEOUT_HTTP_CONTENT, REQUEST_TIMEOUT_S);
+	lws_rx_flow_control(req->wsi, 1);
+	if (req->body_done)
+		submit(web, req);
+}
+
+static void add_body(struct web_req *req, struct lws *wsi, const void *data, size_t len)
+{
+	if (req->is_upload) {
+		add_upload(req, wsi, data, len);
+		return;
+	}
 	if (req->state != REQ_RECEIVING || !req->body || !data)
 		return;
 	if (len > req->body_size - 1 - req->body_len)
@@ -404,6 +514,8 @@ static void collect(struct web *web)
 	while ((req = web_pool_collect(web))) {
 		if (req->is_socket)
 			web_socket_opened(web, req);
+		else if (req->wsi && req->is_upload && !req->is_admitted && !req->resp.status)
+			begin_spooling(web, req);
 		else if (req->wsi)
 			start_sending(req);
 		else
@@ -425,10 +537,14 @@ static int on_http(struct web *web, enum lws_callback_reasons reason, struct lws
 
 	case LWS_CALLBACK_HTTP_BODY:
 		if (session->req)
-			add_body(session->req, in, len);
+			add_body(session->req, wsi, in, len);
 		return 0;
 
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		if (session->req)
+			session->req->body_done = true;
+		if (session->req && session->req->lingering)
+			return -1;
 		if (session->req && session->req->state == REQ_RECEIVING) {
 			if (session->req->body)
 				session->req->body[session->req->body_len] = '\0';

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "web/principal.h"
@@ -51,6 +52,8 @@ struct web_req *web_req_alloc(void)
 		free(req);
 		return NULL;
 	}
+	if (req)
+		req->spool_fd = -1;
 	return req;
 }
 
@@ -63,6 +66,10 @@ void web_req_free(struct web_req *req)
 	web_text_free(&req->resp.body);
 	web_text_free(&req->out_head);
 	web_shared_unref(req->resp.shared);
+	if (req->resp.from_file)
+		(void)close(req->resp.file_fd);
+	if (req->spool_fd >= 0)
+		(void)close(req->spool_fd);
 	arena_free(req->arena);
 	free(req->body);
 	free(req);

@@ -40,6 +40,7 @@ enum web_header { /* those that somebody here looks at */
 	H_IF_MATCH,
 	H_IF_NONE_MATCH,
 	H_ORIGIN,
+	H_RANGE,
 	H_USER_AGENT,
 	H_COUNT
 };
@@ -66,6 +67,9 @@ struct web_response {
 	struct web_text head;   /* more header lines, each ended by CRLF */
 	struct web_text body;
 	struct web_shared *shared; /* instead of all above but status */
+	bool from_file;         /* the body is a part of a file, closed with the request */
+	int file_fd;
+	uint64_t file_at, file_len;
 	bool close;             /* the connection ends after it */
 };
 
@@ -88,10 +92,17 @@ struct web_req {
 	size_t body_len, body_size, body_max;
 	struct web_response resp;
 
+	/* A body that goes to disk (upload.h). body holds what arrives before it is admitted. */
+	bool is_upload, is_admitted, body_done;
+	int64_t content_length;
+	int spool_fd;    /* -1: none */
+	int spool_err;   /* what kept it from being written */
+
 	/* loop only */
 	enum { REQ_RECEIVING, REQ_WORKING, REQ_SENDING } state;
 	struct web_text out_head; /* the head as sent */
 	size_t sent;              /* of head and body together */
+	bool lingering;           /* answered; the rest of the body is read and thrown away */
 
 	/* A WebSocket's opening request: only its caller's rights are found out. */
 	bool is_socket;

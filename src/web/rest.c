@@ -17,6 +17,7 @@
 #include "web/cache.h"
 #include "web/coerce.h"
 #include "web/files.h"
+#include "web/upload.h"
 #include "web/web_priv.h"
 
 /* Error of a handler -> status on /rest/ and on v2, code and text (D-226, D-227). */
@@ -47,6 +48,8 @@ static const struct failure {
 	  { "Questo indirizzo accetta solo i metodi di Allow.", "This address takes only the methods in Allow." } },
 	{ -ENOTACCEPTABLE, 406, 406, "not_acceptable", { "Formato non disponibile", "Format not available" },
 	  { "Nessun formato di Accept è disponibile qui.", "No format named in Accept is available here." } },
+	{ -EDQUOT, 503, 503, "disk_full", { "Disco pieno", "The disk is full" },
+	  { "Liberare spazio sul disco del server.", "Make room on the server's disk." } },
 	{ -ECONFLICT, 409, 409, "conflict", { "Conflitto", "Conflict" },
 	  { "La richiesta è in conflitto con lo stato attuale.", "The request conflicts with the present state." } },
 	{ -EDUPLICATE, 400, 409, "duplicate", { "Valore già esistente", "The value exists already" },
@@ -387,6 +390,8 @@ static int find_route(struct rest *rest, const char *path)
 		n = route_match(route->pattern, path, rest->req->arena, params);
 		if (n < 0)
 			continue;
+		if (route->entity)
+			entity = sch_find(route->entity);
 		if (names_entity(route->pattern)) {
 			entity = entity_of(route->pattern, params[0]);
 			if (!entity)
@@ -509,7 +514,12 @@ static int run_route(struct rest *rest, const char *path)
 		return err;
 	if (!rest->db)
 		return -EPIPE;
-	if (rest->route->access != ACCESS_ANONYMOUS) {
+	if (rest->req->principal) { /* an upload, on its second visit */
+		rest->who = rest->req->principal;
+		rest->req->principal = NULL;
+		if (!rest->req->headers[H_ACCEPT_LANGUAGE] && *rest->who->language)
+			rest->lang = *rest->who->language == 'i' ? SCH_IT : SCH_EN;
+	} else if (rest->route->access != ACCESS_ANONYMOUS) {
 		err = auth_request(rest, rest->route->access == ACCESS_DOC && rest->req->loopback);
 		if (err)
 			return err;
@@ -520,6 +530,14 @@ static int run_route(struct rest *rest, const char *path)
 	err = set_context(rest);
 	if (err)
 		return err;
+	if (rest->req->is_upload && !rest->req->is_admitted) {
+		err = upload_admit(rest);
+		if (!err) {
+			rest->req->principal = rest->who;
+			rest->who = NULL;
+		}
+		return err;
+	}
 	if (web_cache_answer(rest))
 		return 0;
 	return rest->route->handler(rest);

@@ -62,6 +62,8 @@ struct route {
 	enum sch_level level;   /* needed for it */
 	unsigned offered;       /* mask of representations; 0: JSON and, on /rest/, XML */
 	const char *tag, *summary; /* of the OpenAPI document; tag NULL: not listed */
+	const char *entity;     /* whose rows and permission it is about; NULL: {entity} or none */
+	bool upload;            /* the body may be a file (upload.h) */
 };
 extern const struct route web_routes[];
 extern const size_t web_n_routes;
@@ -130,6 +132,11 @@ void rest_etag(struct rest *rest, int64_t revision);
 	X(rest_cdr_by_path) X(rest_cdr_by_body) X(rest_cdr_page)                                                  \
 	X(rest_live_registrations) X(rest_live_calls) X(rest_live_call) X(rest_live_hangup)                            \
 	X(rest_dashboard_get) X(rest_dashboard_version) X(rest_dashboard_serial) X(rest_cti_users)                     \
+	X(rest_audio_create) X(rest_audio_content_get) X(rest_audio_content_put) X(rest_audio_content_delete)             \
+	X(rest_moh_files_get) X(rest_moh_file_add) X(rest_moh_file_delete) X(rest_moh_content_get)                        \
+	X(rest_moh_content_put) X(rest_prompt_list) X(rest_prompt_content_get) X(rest_prompt_content_put)                 \
+	X(rest_prompt_content_delete) X(rest_language_archive) X(rest_volatile_create) X(rest_volatile_list)              \
+	X(rest_volatile_get) X(rest_volatile_content_get) X(rest_volatile_delete)                                         \
 	X(rest_doc_json) X(rest_doc_html) X(rest_doc_postman) X(rest_loglevel_get) X(rest_loglevel_put) X(rest_health_get)
 #define X(name) int name(struct rest *rest);
 REST_HANDLERS(X)

@@ -9,6 +9,7 @@
 #define XML     REPR_MASK(REPR_XML)
 #define PLAIN   REPR_MASK(REPR_TEXT)
 #define CSV     REPR_MASK(REPR_CSV)
+#define WAV     REPR_MASK(REPR_HTML) /* one form only, whatever Accept says */
 #define HTML    REPR_MASK(REPR_HTML)
 #define ANYONE  ACCESS_ANONYMOUS, NULL, SCH_LEVEL_NONE
 #define USER    ACCESS_USER, NULL, SCH_LEVEL_NONE
@@ -73,6 +74,53 @@ const struct route web_routes[] = {
 	  "dashboard", "Serial number" },
 	{ BOTH, WEB_GET, "ctiUser", rest_cti_users, ACCESS_LEVEL, "gui_users", SCH_LEVEL_LIST, 0, "user",
 	  "Users of CTI clients" },
+
+	/* Contents of audio files, music, prompts */
+	{ BOTH, WEB_POST, "audioFile", rest_audio_create, LEVEL(WRITE), 0, "audio",
+	  "Upload a new audio file (multipart/form-data: file, folder, name; or the file as body)",
+	  .entity = "audio_file", .upload = true },
+	{ BOTH, WEB_GET, "audioFile/{key}/content", rest_audio_content_get, LEVEL(READ), WAV, "audio",
+	  "Play or download an audio file", .entity = "audio_file" },
+	{ BOTH, WEB_PUT, "audioFile/{key}/content", rest_audio_content_put, LEVEL(WRITE), 0, "audio",
+	  "Replace the content of an audio file, also of one in use", .entity = "audio_file", .upload = true },
+	{ BOTH, WEB_DELETE, "audioFile/{key}/content", rest_audio_content_delete, LEVEL(WRITE), 0, "audio",
+	  "Give a predefined audio file its own content back", .entity = "audio_file" },
+	{ BOTH, WEB_GET, "mohClass/{key}/file", rest_moh_files_get, LEVEL(READ), 0, "audio",
+	  "Files of a music class", .entity = "moh_class" },
+	{ BOTH, WEB_POST, "mohClass/{key}/file", rest_moh_file_add, LEVEL(WRITE), 0, "audio",
+	  "Upload music, several files at once", .entity = "moh_class", .upload = true },
+	{ BOTH, WEB_DELETE, "mohClass/{key}/file/{file}", rest_moh_file_delete, LEVEL(WRITE), 0, "audio",
+	  "Remove a file from a music class", .entity = "moh_class" },
+	{ BOTH, WEB_GET, "mohClass/{key}/file/{file}/content", rest_moh_content_get, LEVEL(READ), WAV, "audio",
+	  "Play or download music", .entity = "moh_class" },
+	{ BOTH, WEB_PUT, "mohClass/{key}/file/{file}/content", rest_moh_content_put, LEVEL(WRITE), 0, "audio",
+	  "Replace music", .entity = "moh_class", .upload = true },
+	{ BOTH, WEB_GET, "language/{key}/prompt", rest_prompt_list, LEVEL(READ), 0, "audio",
+	  "Prompts of a language: inherited or replaced", .entity = "language" },
+	{ BOTH, WEB_GET, "language/{key}/prompt/{name}/content", rest_prompt_content_get, LEVEL(READ), WAV,
+	  "audio", "Play or download a prompt", .entity = "language" },
+	{ BOTH, WEB_PUT, "language/{key}/prompt/{name}/content", rest_prompt_content_put, LEVEL(WRITE), 0,
+	  "audio", "Replace a prompt of a custom language", .entity = "language", .upload = true },
+	{ BOTH, WEB_DELETE, "language/{key}/prompt/{name}/content", rest_prompt_content_delete, LEVEL(WRITE),
+	  0, "audio", "Inherit a prompt again", .entity = "language" },
+	{ BOTH, WEB_GET, "language/{key}/prompt/{group}/{name}/content", rest_prompt_content_get, LEVEL(READ),
+	  WAV, "audio", "Play or download a prompt", .entity = "language" },
+	{ BOTH, WEB_PUT, "language/{key}/prompt/{group}/{name}/content", rest_prompt_content_put, LEVEL(WRITE),
+	  0, "audio", "Replace a prompt of a custom language", .entity = "language", .upload = true },
+	{ BOTH, WEB_DELETE, "language/{key}/prompt/{group}/{name}/content", rest_prompt_content_delete,
+	  LEVEL(WRITE), 0, "audio", "Inherit a prompt again", .entity = "language" },
+	{ BOTH, WEB_POST, "language/{key}/archive", rest_language_archive, LEVEL(WRITE), 0, "audio",
+	  "Upload a ZIP whose files replace the prompts of the same name", .entity = "language", .upload = true },
+	{ BOTH, WEB_POST, "volatileAudio", rest_volatile_create, ACCESS_LEVEL, "audio_files", SCH_LEVEL_WRITE,
+	  0, "audio", "Upload a file that goes by itself after expires_s seconds", .upload = true },
+	{ BOTH, WEB_GET, "volatileAudio", rest_volatile_list, ACCESS_LEVEL, "audio_files", SCH_LEVEL_LIST, 0,
+	  "audio", "Volatile audio files" },
+	{ BOTH, WEB_GET, "volatileAudio/{token}", rest_volatile_get, ACCESS_LEVEL, "audio_files",
+	  SCH_LEVEL_READ, 0, "audio", "One volatile audio file" },
+	{ BOTH, WEB_GET, "volatileAudio/{token}/content", rest_volatile_content_get, ACCESS_LEVEL,
+	  "audio_files", SCH_LEVEL_READ, WAV, "audio", "Play or download a volatile audio file" },
+	{ BOTH, WEB_DELETE, "volatileAudio/{token}", rest_volatile_delete, ACCESS_LEVEL, "audio_files",
+	  SCH_LEVEL_WRITE, 0, "audio", "Remove a volatile audio file" },
 
 	/* Documentation */
 	{ ROOT, WEB_GET, "api/doc", rest_doc_html, DOCS, HTML, NULL, NULL },

@@ -231,7 +231,7 @@ static bool may_see(const struct socket *socket, const struct event *event)
 
 	if (event->tenant_id != who->user.tenant_id && !(event->tenant_id == 0 && who->node_rights))
 		return false;
-	if (!strcmp(event->topic, "entity.changed")) {
+	if (!strcmp(event->topic, "entity.changed") || !strcmp(event->topic, "audio.converted")) {
 		const struct sch_entity *entity = sch_find(js_str(event->data, "entity", ""));
 
 		return entity && principal_level(who, entity->permission) >= SCH_LEVEL_LIST;

@@ -50,10 +50,13 @@ static int before_validate(struct sch_ctx *ctx, json_t *body)
 	json_t *files = json_object_get(body, "files"), *item;
 	size_t i;
 
-	for (size_t k = 0; k < N_PRESETS; k++)
-		if (!strcmp(name, presets[k].shown.it) || !strcmp(name, presets[k].shown.en))
-			if (sound_put(body, "name", presets[k].name))
-				return -ENOMEM;
+	for (size_t k = 0; k < N_PRESETS; k++) {
+		if (strcmp(name, presets[k].shown.it) && strcmp(name, presets[k].shown.en))
+			continue;
+		if (sound_put(body, "name", presets[k].name))
+			return -ENOMEM;
+		break; /* name is gone */
+	}
 	/* What reading adds (decorate) may come back. */
 	json_array_foreach(files, i, item) {
 		static const char *const shown[] = { "state", "playable", "reason", "duration_ms",

@@ -5,7 +5,7 @@ import { until } from './wait.js';
 
 const agent = new Agent({ keepAlive: true, rejectUnauthorized: false, maxSockets: 8 });
 
-export type Reply = { status: number; headers: Record<string, string>; text: string; json: unknown };
+export type Reply = { status: number; headers: Record<string, string>; text: string; bytes: Buffer; json: unknown };
 export type Credentials = { username: string; domain: string; password: string };
 
 export type CallOptions = {
@@ -17,14 +17,14 @@ export type CallOptions = {
 
 export function sendHttps(url: string, method: string, options: CallOptions = {}): Promise<Reply> {
   const body =
-    options.body === undefined || typeof options.body === 'string'
+    options.body === undefined || typeof options.body === 'string' || Buffer.isBuffer(options.body)
       ? options.body
       : JSON.stringify(options.body);
   const headers: Record<string, string> = {
     Accept: options.accept ?? 'application/json',
     ...options.headers,
   };
-  if (typeof body === 'string') {
+  if (body !== undefined) {
     headers['Content-Type'] = options.type ?? 'application/json';
     headers['Content-Length'] = String(Buffer.byteLength(body));
   }
@@ -33,7 +33,8 @@ export function sendHttps(url: string, method: string, options: CallOptions = {}
       const chunks: Buffer[] = [];
       res.on('data', (chunk: Buffer) => chunks.push(chunk));
       res.on('end', () => {
-        const text = Buffer.concat(chunks).toString('utf8');
+        const bytes = Buffer.concat(chunks);
+        const text = bytes.toString('utf8');
         let json: unknown;
         try {
           json = JSON.parse(text);
@@ -42,12 +43,12 @@ export function sendHttps(url: string, method: string, options: CallOptions = {}
         }
         const flat: Record<string, string> = {};
         for (const [name, value] of Object.entries(res.headers)) flat[name] = String(value);
-        resolve({ status: res.statusCode ?? 0, headers: flat, text, json });
+        resolve({ status: res.statusCode ?? 0, headers: flat, text, bytes, json });
       });
     });
     req.setTimeout(20_000, () => req.destroy(new Error(`no answer to ${method} ${url}`)));
     req.on('error', reject);
-    if (typeof body === 'string') req.write(body);
+    if (body !== undefined) req.write(body);
     req.end();
   });
 }
