@@ -472,16 +472,20 @@ static void on_played(struct media *media, const struct mp_hdr *hdr)
 static void on_recorded(struct media *media, const struct mp_hdr *hdr)
 {
 	const struct mp_recorded *msg = (const void *)hdr;
+	struct media_stream *stream = stream_find(media, hdr->stream);
+	struct media_event event = {
+		.type = MEDIA_EV_RECORDED,
+		.err = msg->err,
+		.id = msg->record,
+		.reason = msg->reason,
+		.span_ms = msg->recorded_ms,
+		.bytes = msg->bytes,
+		.digit = msg->reason == MEDIA_END_DIGIT ? wire_digit_of(msg->event) : 0,
+	};
 
-	stream_tell(media, hdr,
-		    &(struct media_event){
-			    .type = MEDIA_EV_RECORDED,
-			    .err = msg->err,
-			    .id = msg->record,
-			    .reason = msg->reason,
-			    .span_ms = msg->recorded_ms,
-			    .bytes = msg->bytes,
-			    .digit = msg->reason == MEDIA_END_DIGIT ? wire_digit_of(msg->event) : 0 });
+	/* Also of a stream that was closed: its recordings end with it, and somebody waits for them. */
+	if (stream)
+		stream_event(stream, &event);
 }
 
 static void on_talking(struct media *media, const struct mp_hdr *hdr)

@@ -356,6 +356,23 @@ static void prepare_music(struct control *control)
 		sound_unref(sound);
 }
 
+/* Calls go on without recordings. */
+static void recordings_open(struct control *control)
+{
+	int err = disk_start(&control->disk, control->opts.recordings);
+
+	if (err)
+		log_error("media.disk.start", "nothing can be recorded: look at the folder",
+			  kv_text("folder", control->opts.recordings), kv_err(err));
+}
+
+/* Until the relays have done all that was asked. */
+static void relays_sync(struct control *control)
+{
+	for (unsigned i = 0; i < control->n_relays; i++)
+		relay_post_wait(control->relays[i], &(struct relay_cmd){ .type = RCMD_SYNC });
+}
+
 static int start(struct control *control)
 {
 	struct pool_opts pool = { .listen = control->opts.listen,
@@ -375,6 +392,8 @@ static int start(struct control *control)
 		if (getrandom(&control->instance, sizeof(control->instance), 0) < 0)
 			return -errno;
 
+	if (control->opts.recordings)
+		recordings_open(control);
 	err = sounds_alloc(&control->sounds, &(struct sounds_opts){ .ready_h = sounds_ready,
 								    .arg = control });
 	if (!err)
@@ -383,6 +402,8 @@ static int start(struct control *control)
 		err = relay_start(&control->relays[i], i, control->event_fd, control->sounds,
 				  control->music);
 		control->n_relays += !err;
+		if (!err)
+			control->relays[i]->disk = control->disk;
 	}
 	atomic_store(&control->n_ready_relays, control->n_relays);
 	if (!err)
@@ -435,8 +456,9 @@ void control_free(struct control *control)
 		if (control->conns[i])
 			conn_free(control->conns[i]);
 	lease_free_all(control);
-	for (unsigned i = 0; i < control->n_relays; i++)
-		relay_post_wait(control->relays[i], &(struct relay_cmd){ .type = RCMD_SYNC });
+	relays_sync(control);
+	disk_stop(control->disk); /* recordings that have just ended are completed */
+	relays_sync(control);
 	control_take_events(control);
 
 	/* The cache outlives the relays, but must not wake one that has gone. */

@@ -21,6 +21,7 @@ struct control_opts {
 	unsigned threads;
 	size_t max_pairs;
 	const char *moh_file; /* NULL or missing: silence on hold */
+	const char *recordings; /* their folder; NULL: nothing can be recorded */
 	uint32_t lease_ms;    /* 0: MEDIA_LEASE_MS; tests use less */
 };
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include "media/control.h"
+#include "media/disk.h"
 #include "media/music.h"
 #include "media/pool.h"
 #include "media/relay.h"
@@ -53,6 +54,7 @@ struct control {
 	struct relay *relays[CONTROL_MAX_THREADS];
 	unsigned n_relays;
 	struct pool *pool;
+	struct disk *disk; /* NULL: recordings fail */
 	struct stream *table[CONTROL_BUCKETS];
 	size_t n_streams, n_closing;
 	struct sounds *sounds;

@@ -229,6 +229,8 @@ static void say_ports(struct conn *conn, uint16_t type, const struct stream *str
 
 	if (!msg)
 		return;
+	if (!stream->slot)
+		return; /* a room */
 	msg->rtp_port = stream->slot->port;
 	msg->rtcp_port = stream->mux ? stream->slot->port : (uint16_t)(stream->slot->port + 1);
 }
@@ -320,6 +322,29 @@ static void on_open(struct conn *conn, struct stream *none, const struct mp_hdr 
 	say_failed(conn, hdr->stream, err);
 }
 
+/* A mixer: a stream that has no socket. */
+static void on_room_open(struct conn *conn, struct stream *none, const struct mp_hdr *hdr)
+{
+	struct stream *stream;
+	int err = stream_find(conn->control, hdr->stream) ? -EEXIST : 0;
+
+	stream = err ? NULL : calloc(1, sizeof(*stream));
+	if (!stream) {
+		say_failed(conn, hdr->stream, err ? err : -ENOMEM);
+		return;
+	}
+	stream->id = hdr->stream;
+	stream->lease = conn->lease->id;
+	stream->relay = choose_relay(conn->control, NULL);
+	stream->room_hz = ((const struct mp_room_open *)hdr)->hz;
+	stream->clock_hz = 8000;
+	stream->dtmf_pt = stream->dtmf_pt_in = -1;
+	stream->claimed = true;
+	table_in(conn->control, conn->lease, stream);
+	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_OPEN, .stream = stream }, false);
+	say_ports(conn, MP_OPENED, stream);
+}
+
 static void on_close(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
 {
 	stream_close(conn->control, conn->lease, stream,
@@ -354,11 +379,29 @@ static void on_bridge(struct conn *conn, struct stream *stream, const struct mp_
 {
 	struct stream *other = stream_find(conn->control, ((const struct mp_bridge *)hdr)->other);
 
-	if (!other || other->lease != conn->lease->id)
+	if (!other || other->lease != conn->lease->id || other->room_hz)
 		return; /* it has just failed, which was said */
 	move(other, stream->relay);
 	relay_post(stream->relay,
 		   &(struct relay_cmd){ .type = RCMD_BRIDGE, .stream = stream, .other = other }, false);
+}
+
+/* The members of a room live in its thread. */
+static void on_room_join(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
+{
+	struct stream *room = stream_find(conn->control, ((const struct mp_room_join *)hdr)->room);
+	struct relay_cmd cmd = { .type = RCMD_JOIN, .stream = stream, .other = room };
+
+	if (!room || room->lease != conn->lease->id || !room->room_hz)
+		return; /* it has just failed, which was said */
+	cmd.msg = malloc(hdr->size);
+	if (!cmd.msg) {
+		say_failed(conn, hdr->stream, -ENOMEM);
+		return;
+	}
+	memcpy(cmd.msg, hdr, hdr->size);
+	move(stream, room->relay);
+	relay_post(room->relay, &cmd, true);
 }
 
 static void on_unbridge(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
@@ -441,26 +484,32 @@ static const struct verb {
 	void (*run)(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr);
 	bool no_stream;      /* works without one */
 	bool tells_missing;  /* answers MP_FAILED when the stream is not there */
+	bool room;           /* rooms know it, too */
 } verbs[MP_TYPES] = {
 	[MP_OPEN] = { on_open, .no_stream = true },
 	[MP_LIST] = { on_list, .no_stream = true },
-	[MP_CLOSE] = { on_close },
+	[MP_CLOSE] = { on_close, .room = true },
 	[MP_REMOTE] = { on_remote },
 	[MP_BRIDGE] = { on_bridge },
 	[MP_UNBRIDGE] = { on_unbridge },
 	[MP_MUSIC_START] = { on_music },
 	[MP_MUSIC_STOP] = { on_music_stop },
 	[MP_DTMF_SEND] = { on_dtmf },
-	[MP_STATS_QUERY] = { on_stats, .tells_missing = true },
-	[MP_ADOPT] = { on_adopt, .tells_missing = true },
-	[MP_ABANDON] = { on_abandon },
+	[MP_STATS_QUERY] = { on_stats, .tells_missing = true, .room = true },
+	[MP_ADOPT] = { on_adopt, .tells_missing = true, .room = true },
+	[MP_ABANDON] = { on_abandon, .room = true },
 	[MP_SECURE] = { on_message },
 	[MP_ICE] = { on_message },
 	[MP_CANDIDATE] = { on_message },
 	[MP_LISTEN] = { on_message },
-	[MP_PLAY] = { on_message },
-	[MP_PLAY_STOP] = { on_message },
+	[MP_PLAY] = { on_message, .room = true },
+	[MP_PLAY_STOP] = { on_message, .room = true },
 	[MP_MOH_FILE] = { on_moh_file, .no_stream = true },
+	[MP_RECORD] = { on_message, .room = true },
+	[MP_RECORD_SET] = { on_message, .room = true },
+	[MP_ROOM_OPEN] = { on_room_open, .no_stream = true },
+	[MP_ROOM_JOIN] = { on_room_join },
+	[MP_ROOM_LEAVE] = { on_message },
 };
 
 void lease_command(struct conn *conn, const struct mp_hdr *hdr)
@@ -478,6 +527,8 @@ void lease_command(struct conn *conn, const struct mp_hdr *hdr)
 				say_failed(conn, hdr->stream, -ENOENT);
 			return;
 		}
+		if (stream->room_hz && !verb->room)
+			return;
 	}
 	verb->run(conn, stream, hdr);
 }
@@ -520,7 +571,8 @@ static void ev_closed(struct control *control, struct conn *none, const struct r
 	if (stream->want_stats && lease && lease->conn)
 		say_stats(lease->conn, stream->id, &ev->u.stats, MP_FINAL);
 	control->n_closing--;
-	pool_give(control->pool, stream->slot);
+	if (stream->slot)
+		pool_give(control->pool, stream->slot);
 	free(stream);
 }
 
@@ -576,7 +628,9 @@ void lease_event(struct control *control, const struct relay_ev *ev)
 		return;
 	}
 	lease = lease_find(control, ev->lease);
-	if (lease && lease->conn && stream_find(control, ev->id))
+	/* What was recorded is told though the stream is closed; the rest is of no use then. */
+	if (lease && lease->conn &&
+	    (stream_find(control, ev->id) || (ev->msg && ev->msg->type == MP_RECORDED)))
 		event_table[ev->type](control, lease->conn, ev);
 	free(ev->msg);
 }

@@ -3,6 +3,7 @@
 
 #include "media/digits.h"
 #include "media/play.h"
+#include "media/record.h"
 #include "media/relay.h"
 
 #define LAST_DIGIT   15      /* events above are flash, fax and lines (RFC 4733 section 3.2) */
@@ -33,6 +34,7 @@ static void tell(struct relay *relay, struct stream *stream, uint8_t event, uint
 	ev.u.digit.duration_ms = ms;
 	relay_event(relay, &ev, true);
 	play_digit(relay, stream, event);
+	record_digit(relay, stream, event);
 }
 
 /* The peer that hears digits in another way than they come; NULL: none, or it hears something else. */

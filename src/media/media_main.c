@@ -136,7 +136,7 @@ int media_main(const struct config *config)
 				     .rtp_last = config->rtp_last,
 				     .threads = config->media_threads,
 				     .moh_file = config->moh_file };
-	char path[PATH_MAX], folder[PATH_MAX];
+	char path[PATH_MAX], folder[PATH_MAX], recordings[PATH_MAX];
 	int err;
 
 	opts.max_pairs = files_allow(config);
@@ -148,7 +148,9 @@ int media_main(const struct config *config)
 	opts.socket_path = socket_path(path, sizeof(path), config);
 
 	/* Strangers' packets are parsed here: whatever happens, nothing on the disk may suffer. */
-	err = sandbox_enter(config_path(folder, sizeof(folder), config, "run"));
+	opts.recordings = config_path(recordings, sizeof(recordings), config, CONFIG_RECORDINGS_DIR);
+	(void)mkdir(opts.recordings, 0700);
+	err = sandbox_enter(config_path(folder, sizeof(folder), config, "run"), opts.recordings);
 	if (err)
 		log_warn("media.sandbox", "this kernel cannot forbid file writes to the media process",
 			 kv_err(err));

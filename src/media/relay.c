@@ -11,8 +11,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/log.h"
 #include "media/audio.h"
 #include "media/play.h"
+#include "media/record.h"
+#include "media/room.h"
 #include "media/secure.h"
 #include "media/wire.h"
 
@@ -181,7 +184,7 @@ static void tick_arm(struct relay *relay, bool on)
 
 void relay_tick_need(struct relay *relay)
 {
-	tick_arm(relay, relay->gens || relay->audios);
+	tick_arm(relay, relay->gens || relay->audios || relay->rooms || relay->recorders);
 }
 
 void relay_gen_add(struct relay *relay, struct stream *stream)
@@ -238,6 +241,7 @@ static void list_in(struct relay *relay, struct stream *stream)
 static void list_out(struct relay *relay, struct stream *stream)
 {
 	relay_gen_remove(relay, stream);
+	room_leave(relay, stream);
 	unbridge(relay, stream);
 	audio_leave(relay, stream);
 	if (stream->prev)
@@ -292,24 +296,40 @@ static void on_open(struct relay *relay, const struct relay_cmd *cmd)
 {
 	cmd->stream->heard_at_us = relay->now_us;
 	list_in(relay, cmd->stream);
-	slot_begin(relay, cmd->stream->slot, cmd->stream);
+	if (cmd->stream->slot)
+		slot_begin(relay, cmd->stream->slot, cmd->stream);
+	else if (room_open(relay, cmd->stream))
+		log_error("media.room.memory", "a room cannot be made: out of memory");
+}
+
+void relay_tell_closed(struct relay *relay, struct stream *stream)
+{
+	struct relay_ev ev = { .type = REV_CLOSED, .stream = stream };
+
+	stream_stats(stream, &ev.u.stats);
+	relay_event(relay, &ev, stream->want_stats);
 }
 
 static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 {
 	struct stream *stream = cmd->stream;
-	struct relay_ev ev = { .type = REV_CLOSED, .stream = stream };
+	bool is_recorded;
 
+	stream->closing = true;
+	is_recorded = record_close(relay, stream);
 	report_bye(relay, stream);
 	list_out(relay, stream);
 	play_close(stream);
 	audio_close(stream);
-	path_disconnect(stream->slot);
+	if (stream->slot) {
+		path_disconnect(stream->slot);
+		stream->slot->stream = NULL;
+		stream->slot->strays = 0;
+	}
 	secure_free(stream);
-	stream->slot->stream = NULL;
-	stream->slot->strays = 0;
-	stream_stats(stream, &ev.u.stats);
-	relay_event(relay, &ev, stream->want_stats);
+	room_close(relay, stream);
+	if (!is_recorded)
+		relay_tell_closed(relay, stream);
 }
 
 static void on_remote(struct relay *relay, const struct relay_cmd *cmd)
@@ -323,6 +343,8 @@ static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
 		return;
 	unbridge(relay, cmd->stream);
 	unbridge(relay, cmd->other);
+	room_leave(relay, cmd->stream);
+	room_leave(relay, cmd->other);
 	cmd->stream->peer = cmd->other;
 	cmd->other->peer = cmd->stream;
 	audio_bridged(relay, cmd->stream);
@@ -334,6 +356,14 @@ static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
 static void on_unbridge(struct relay *relay, const struct relay_cmd *cmd)
 {
 	unbridge(relay, cmd->stream);
+}
+
+static void on_join(struct relay *relay, const struct relay_cmd *cmd)
+{
+	unbridge(relay, cmd->stream);
+	if (!cmd->other->room || room_join(relay, cmd->stream, cmd->other, (const void *)cmd->msg))
+		log_error("media.room.join", "a stream could not enter its room: out of memory");
+	free(cmd->msg);
 }
 
 static void on_music(struct relay *relay, const struct relay_cmd *cmd)
@@ -368,6 +398,7 @@ static void on_stats(struct relay *relay, const struct relay_cmd *cmd)
 static void on_detach(struct relay *relay, const struct relay_cmd *cmd)
 {
 	list_out(relay, cmd->stream);
+	record_detach(relay, cmd->stream);
 	slot_watch(relay, cmd->stream->slot, EPOLL_CTL_DEL);
 	cmd->stream->slot->away = true;
 }
@@ -375,6 +406,7 @@ static void on_detach(struct relay *relay, const struct relay_cmd *cmd)
 static void on_attach(struct relay *relay, const struct relay_cmd *cmd)
 {
 	list_in(relay, cmd->stream);
+	record_attach(relay, cmd->stream);
 	cmd->stream->slot->away = false;
 	/* A packet that came meanwhile is reported at once by the new watch. */
 	slot_watch(relay, cmd->stream->slot, EPOLL_CTL_ADD);
@@ -411,6 +443,7 @@ static void (*const cmd_table[])(struct relay *relay, const struct relay_cmd *cm
 	[RCMD_ATTACH] = on_attach,	 [RCMD_SLOT_ADD] = on_slot_add,
 	[RCMD_SLOT_REMOVE] = on_slot_remove, [RCMD_SYNC] = on_sync,
 	[RCMD_STOP] = on_stop,		 [RCMD_MESSAGE] = on_message,
+	[RCMD_JOIN] = on_join,
 };
 
 static void run_commands(struct relay *relay)
@@ -469,9 +502,11 @@ static void publish(struct relay *relay)
 static void tick(struct relay *relay)
 {
 	audio_tick_hear(relay);
+	room_tick(relay);
 	audio_tick_bridge(relay);
 	generate_tick(relay);
 	audio_tick_speak(relay);
+	record_tick(relay);
 	audio_tick_end(relay);
 }
 
@@ -505,6 +540,8 @@ static void turn(struct relay *relay)
 		play_ready(relay);
 	for (uint64_t i = 0; i < ticks && i < TICK_CATCH_UP; i++)
 		tick(relay);
+	if (relay->n_ending)
+		record_collect(relay);
 	if (relay->now_us >= relay->house_at_us)
 		housekeeping(relay);
 

@@ -36,6 +36,7 @@ enum relay_cmd_type {
 	RCMD_REMOTE,
 	RCMD_BRIDGE,
 	RCMD_UNBRIDGE,
+	RCMD_JOIN,   /* stream enters the room other; msg is its struct mp_room_join */
 	RCMD_MUSIC,
 	RCMD_MUSIC_STOP,
 	RCMD_DTMF,
@@ -97,6 +98,7 @@ struct ev_queue {
 	size_t n, cap;
 };
 
+struct disk;
 struct music;
 struct sounds;
 
@@ -110,6 +112,7 @@ struct relay {
 	int wake_fd;     /* to this thread */
 	int control_fd;  /* to the control thread */
 	unsigned index;
+	struct disk *disk; /* set before the first command; NULL: nothing can be recorded */
 	_Atomic bool sounds_ready;
 	struct sounds *sounds;
 	struct music *music;
@@ -128,6 +131,9 @@ struct relay {
 	uint64_t now_us, house_at_us;
 	struct stream *streams, *gens;
 	struct audio *audios;
+	struct room *rooms;
+	struct recorder *recorders;
+	unsigned n_ending; /* recorders whose file is being completed */
 	struct cmd_queue cmds_work;
 	struct ev_queue evs_work;
 	struct relay_local local;
@@ -170,6 +176,9 @@ void *relay_tell(struct relay *relay, const struct stream *stream, uint16_t type
 /* What a message of the switch does, by type; rows live with their subject. */
 typedef void(relay_verb_h)(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 extern relay_verb_h *const relay_verbs[MP_TYPES];
+
+/* The stream is over: the control thread may free it. */
+void relay_tell_closed(struct relay *relay, struct stream *stream);
 
 void relay_gen_add(struct relay *relay, struct stream *stream);
 void relay_gen_remove(struct relay *relay, struct stream *stream);

@@ -19,7 +19,10 @@
 struct audio;
 struct play;
 struct relay;
+struct member;
+struct recorder;
 struct repack;
+struct room;
 struct secure;
 struct slot;
 
@@ -81,7 +84,7 @@ struct stream_out {
 	uint64_t at_us; /* when it was sent */
 };
 
-enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF, OUT_AUDIO };
+enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF, OUT_AUDIO, OUT_ROOM };
 
 /* Reception statistics, RFC 3550 appendix A. */
 struct stream_in {
@@ -100,7 +103,8 @@ struct stream_in {
 struct stream {
 	/* fixed */
 	uint64_t id, lease;
-	struct slot *slot;
+	struct slot *slot; /* NULL: a room */
+	uint32_t room_hz;  /* not 0: a room */
 	bool video, mux;
 	uint8_t tos;
 	uint32_t timeout_ms;
@@ -117,6 +121,10 @@ struct stream {
 	struct stream *gen_prev, *gen_next;
 	bool in_gen;
 	struct stream *peer;
+	struct room *room;            /* it is one */
+	struct member *member;        /* it is in one */
+	struct recorder *recorders;   /* record.h: also those whose file is being completed */
+	bool closing;                 /* it ends when they have */
 
 	struct audio *audio;          /* the slow path (media/audio.h); NULL: packets only pass */
 	struct secure *secure;        /* SRTP, DTLS, ICE; NULL: plain RTP */
