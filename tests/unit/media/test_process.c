@@ -470,18 +470,29 @@ static void a_second_lease_cannot_touch_the_streams_of_the_first(void **state)
 static void the_sandbox_forbids_writing_files(void **state)
 {
 	const struct fix *fix = *state;
-	char run[128], file[160];
+	char run[128], recordings[128], file[160], other[160];
 	int status, fd;
 	pid_t pid = fork();
 
 	if (!pid) {
 		(void)snprintf(run, sizeof(run), "%s/run", fix->dir);
 		(void)snprintf(file, sizeof(file), "%s/run/written", fix->dir);
-		if (sandbox_enter(run))
+		(void)snprintf(recordings, sizeof(recordings), "%s/recordings", fix->dir);
+		if (sandbox_enter(run, recordings))
 			_exit(7);
 		fd = open(file, O_WRONLY | O_CREAT, 0600);
 		if (fd >= 0 || errno != EACCES)
 			_exit(1);
+
+		/* Recordings are written and renamed where they belong, and nowhere else. */
+		(void)snprintf(file, sizeof(file), "%s/a.part", recordings);
+		(void)snprintf(other, sizeof(other), "%s/a", recordings);
+		fd = open(file, O_WRONLY | O_CREAT, 0600);
+		if (fd < 0 || rename(file, other))
+			_exit(3);
+		(void)snprintf(file, sizeof(file), "%s/run/a", fix->dir);
+		if (!rename(other, file))
+			_exit(4);
 		_exit(open("/etc/hostname", O_RDONLY) >= 0 && unlink(fix->socket) == 0 ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
