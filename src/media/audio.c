@@ -19,7 +19,7 @@
 #define QUIET_PEAK 150 /* such sound may be cut or stretched at any time */
 #define OVER_QUIET_MS 25 /* too long a delay is shortened: in silence */
 #define OVER_LOUD_MS  50 /* ... and in the middle of a word */
-#define UNDER_MS      10 /* too short a one is made longer */
+#define UNDER_MS      5  /* too short a one is made longer */
 #define LOUD_TICKS    5  /* between two steps that might be heard */
 
 #define BACK_PACKETS 25 /* that would pass, one after the other: then they do again */
@@ -701,8 +701,8 @@ static bool is_quiet(const int16_t *pcm, size_t n)
 /* Brings the delay nearer to what it should be, by a step that is hardly heard. */
 static void hear_adapt(struct hear *hear, struct stream *stream, uint64_t now_us)
 {
-	uint32_t hz = hear->frame.hz, held_ms = (uint32_t)(hear->n * 1000 / hz);
-	int32_t over_ms = jitter_over_ms(hear->jitter, held_ms, now_us);
+	uint32_t hz = hear->frame.hz, ticks = (uint32_t)(hear->n * 1000 / hz / AUDIO_FRAME_MS);
+	int32_t over_ms = jitter_over_ms(hear->jitter, ticks * AUDIO_FRAME_MS, now_us);
 	size_t most = hz / 1000 * 2 * AUDIO_FRAME_MS, n;
 	bool quiet;
 

@@ -10,7 +10,8 @@
 #define BUCKET_MS     5
 #define BUCKETS       (JITTER_MAX_MS / BUCKET_MS)
 #define WEIGHT        (1u << 24) /* of all buckets together */
-#define FORGET_SHIFT  8          /* the last 256 packets count */
+#define FORGET_SHIFT  8          /* the last 256 packets count; at the beginning fewer */
+#define FORGET_FIRST  4
 #define IN_TIME       97         /* percent of packets that shall be */
 #define MARGIN_MS     10         /* of our own clock of 20 ms */
 #define LEAST_US      4000000    /* the fastest way is the fastest of the last 4 to 8 s */
@@ -58,10 +59,10 @@ struct jitter {
 	uint32_t last_ts;
 	int64_t least_us, least_before_us, least_at_us;
 	uint32_t buckets[BUCKETS];
+	uint32_t learned;  /* packets, no more counted when there are enough */
 	uint32_t usual_ms; /* delay at which IN_TIME percent come in time */
 	uint32_t boost_ms; /* asked by a late packet */
 	uint64_t boost_at_us;
-	uint32_t span_ms;
 };
 
 static struct slot_j *slot_of(struct jitter *j, uint16_t seq)
@@ -152,11 +153,9 @@ static int64_t least_us(const struct jitter *j)
 
 uint32_t jitter_target_ms(const struct jitter *jitter)
 {
-	/* Packets that do not fill our ticks must be there before their first sample is needed. */
-	uint32_t uneven_ms = jitter->span_ms % 20 ? 10 : 0;
 	uint32_t ms = jitter->usual_ms > jitter->boost_ms ? jitter->usual_ms : jitter->boost_ms;
 
-	ms += MARGIN_MS + uneven_ms;
+	ms += MARGIN_MS;
 	return ms < JITTER_MIN_MS ? JITTER_MIN_MS : ms > JITTER_MAX_MS ? JITTER_MAX_MS : ms;
 }
 
@@ -182,7 +181,7 @@ static uint32_t usual(const struct jitter *j)
 static void learn_way(struct jitter *j, uint32_t ts, uint64_t now_us)
 {
 	int64_t transit = transit_us(j, ts, now_us), late;
-	uint32_t i;
+	uint32_t i, shift;
 
 	if ((int64_t)(now_us - j->zero_us) - j->least_at_us >= LEAST_US) {
 		j->least_before_us = j->least_us;
@@ -194,9 +193,12 @@ static void learn_way(struct jitter *j, uint32_t ts, uint64_t now_us)
 
 	late = (transit - least_us(j)) / 1000;
 	i = late / BUCKET_MS < BUCKETS ? (uint32_t)(late / BUCKET_MS) : BUCKETS - 1;
+	shift = FORGET_FIRST + j->learned / 32;
+	if (shift < FORGET_SHIFT)
+		j->learned++;
 	for (uint32_t b = 0; b < BUCKETS; b++)
-		j->buckets[b] -= j->buckets[b] >> FORGET_SHIFT;
-	j->buckets[i] += WEIGHT >> FORGET_SHIFT;
+		j->buckets[b] -= j->buckets[b] >> shift;
+	j->buckets[i] += WEIGHT >> shift;
 	j->usual_ms = usual(j);
 
 	while (j->boost_ms && now_us - j->boost_at_us >= BOOST_US) {
@@ -399,7 +401,6 @@ void jitter_put(struct jitter *jitter, const struct hdr_rtp *hdr, const uint8_t 
 	}
 	forgive_pause(jitter, hdr, now_us);
 	learn_way(jitter, hdr->ts, now_us);
-	jitter->span_ms = (uint32_t)(units_us(jitter, span) / 1000);
 	if (jitter->active && jitter->bridged)
 		boost(jitter, hdr->ts, now_us); /* its time had come before it did */
 
@@ -550,10 +551,10 @@ uint32_t jitter_delay_ms(const struct jitter *jitter, uint32_t held_ms, uint64_t
 	return us > 0 ? (uint32_t)(us / 1000) : 0;
 }
 
-int32_t jitter_over_ms(const struct jitter *jitter, uint32_t held_ms, uint64_t now_us)
+int32_t jitter_over_ms(const struct jitter *jitter, uint32_t wait_ms, uint64_t now_us)
 {
 	if (!jitter->active || jitter->bridged)
 		return 0;
-	return (int32_t)jitter_delay_ms(jitter, held_ms, now_us) -
+	return (int32_t)jitter_delay_ms(jitter, wait_ms, now_us) -
 	       (int32_t)jitter_target_ms(jitter);
 }

@@ -64,12 +64,13 @@ struct jitter_next {
  * over if the answer is DRY. */
 void jitter_next(struct jitter *jitter, struct jitter_next *ret, uint32_t dry_span, uint64_t now_us);
 
-/* How much longer the delay is than it should be; negative: shorter. held_ms: sound that was taken and
- * is not played yet. 0 while nothing plays. */
-int32_t jitter_over_ms(const struct jitter *jitter, uint32_t held_ms, uint64_t now_us);
+/* How much longer the delay is than it should be; negative: shorter. wait_ms: so soon will the next
+ * packet be taken, which is when it must have come. 0 while nothing plays. */
+int32_t jitter_over_ms(const struct jitter *jitter, uint32_t wait_ms, uint64_t now_us);
 
 uint32_t jitter_target_ms(const struct jitter *jitter);
-/* Of what is played now, above the fastest way seen lately. */
+/* Of what is played now, above the fastest way seen lately. held_ms: sound that was taken and is not
+ * played yet. */
 uint32_t jitter_delay_ms(const struct jitter *jitter, uint32_t held_ms, uint64_t now_us);
 const struct jitter_stats *jitter_stats(const struct jitter *jitter);
 
