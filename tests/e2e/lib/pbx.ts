@@ -10,7 +10,7 @@ import { until } from './wait.js';
 
 const root = resolve(fileURLToPath(import.meta.url), '../../../..');
 
-/** The program under test: AOIDE_BIN, else the newest build. */
+/** The program under test: AOIDE_BIN, else the first build that exists, the one with sanitizers before others. */
 export const aoideBinary = ((): string => {
   const named = process.env['AOIDE_BIN'];
   if (named) return resolve(named);
