@@ -392,6 +392,9 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 	}
 
 	err = sdesc_parse(&offer, event->sdp, event->sdp_len);
+	/* RFC 3264 section 8: a line that was described once stays, refused at the least. */
+	if (!err && leg->remote && offer->n_media < leg->remote->n_media)
+		err = -EBADMSG;
 	if (err)
 		goto out;
 
