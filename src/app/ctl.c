@@ -240,6 +240,190 @@ out:
 	return code;
 }
 
+/* ------------------------------------------------------------------ streams */
+
+/* As ask_all(), of the streams of one call (ids, borrowed) or of all (NULL). */
+static int ask_streams(struct ctl *ctl, json_t *ids, json_t **ret)
+{
+	json_t *items = json_array(), *page = NULL, *question;
+	int code;
+
+	for (;;) {
+		const size_t before = json_array_size(items);
+
+		question = json_pack("{s:I}", "offset", (json_int_t)before);
+		if (ids)
+			json_object_set(question, "ids", ids);
+		code = ctl_ask(ctl, "cmd.media.streams", question, &page);
+		if (code)
+			break;
+		json_array_extend(items, json_object_get(page, "items"));
+		if (json_array_size(items) == before ||
+		    (int64_t)json_array_size(items) >= js_int(page, "total", 0))
+			break;
+		json_decref(page);
+		page = NULL;
+	}
+	json_decref(page);
+	if (code) {
+		json_decref(items);
+		return code;
+	}
+
+	*ret = items;
+	return CTL_OK;
+}
+
+/* Tells each stream whose it is: call, and the account of the leg. */
+static void name_streams(json_t *streams, const json_t *calls)
+{
+	json_t *stream;
+	const json_t *call, *leg, *id;
+	size_t i, c, l, k;
+
+	json_array_foreach(calls, c, call)
+		json_array_foreach(json_object_get(call, "legs"), l, leg)
+			json_array_foreach(json_object_get(leg, "streams"), k, id)
+				json_array_foreach(streams, i, stream) {
+					if (!json_equal(json_object_get(stream, "id"), id))
+						continue;
+					json_object_set(stream, "call", json_object_get(call, "linkedid"));
+					json_object_set(stream, "account", json_object_get(leg, "account"));
+				}
+}
+
+static const json_t *find_call(const json_t *calls, const char *linkedid)
+{
+	const json_t *call;
+	size_t i;
+
+	json_array_foreach(calls, i, call)
+		if (!strcmp(js_str(call, "linkedid", ""), linkedid))
+			return call;
+	(void)fprintf(stderr, "aoide ctl: there is no such call\n");
+	return NULL;
+}
+
+static json_t *ids_of(const json_t *call)
+{
+	json_t *ids = json_array();
+	const json_t *leg;
+	size_t i;
+
+	json_array_foreach(json_object_get(call, "legs"), i, leg)
+		json_array_extend(ids, json_object_get(leg, "streams"));
+	return ids;
+}
+
+static json_t *ms_text(const json_t *stream, const char *key)
+{
+	const double ms = json_real_value(json_object_get(stream, key));
+
+	return ms > 0 ? json_sprintf("%.1f", ms) : json_string("");
+}
+
+static json_t *loss_text(int64_t lost, int64_t of)
+{
+	return of ? json_sprintf("%lld (%.1f%%)", (long long)lost, 100.0 * (double)lost / (double)of) :
+		    json_string("");
+}
+
+static void print_streams(const json_t *streams)
+{
+	static const char *const titles[] = { "CALL",	"ACCOUNT", "KIND",   "PORT",   "REMOTE", "CODEC",
+					      "RECEIVED", "LOST",  "LOST THERE", "JITTER", "RTT", "MOS" };
+	json_t *rows = json_array();
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(streams, i, one) {
+		const int64_t rx = js_int(one, "rx_packets", 0), lost = js_int(one, "rx_lost", 0);
+		const double mos = json_real_value(json_object_get(one, "mos"));
+
+		json_array_append_new(
+			rows,
+			json_pack("[s, s, s, o, s, o, o, o, o, o, o, o]", js_str(one, "call", ""),
+				  js_str(one, "account", ""), js_str(one, "kind", ""),
+				  json_sprintf("%lld", (long long)js_int(one, "port", 0)),
+				  js_str(one, "remote", ""),
+				  json_sprintf("%s%s", js_str(one, "codec", ""),
+					       js_bool(one, "transcoded", false) ? "*" : ""),
+				  json_sprintf("%lld", (long long)rx), loss_text(lost, rx + lost),
+				  loss_text(js_int(one, "tx_lost", 0), js_int(one, "tx_packets", 0)),
+				  ms_text(one, "jitter_ms"), ms_text(one, "rtt_ms"),
+				  mos > 0 ? json_sprintf("%.2f", mos) : json_string("")));
+	}
+	ctl_print_table(titles, sizeof(titles) / sizeof(titles[0]), rows);
+	(void)printf(json_array_size(streams) == 1 ? "%zu stream; times in ms, * is decoded and encoded anew\n" :
+						     "%zu streams; times in ms, * is decoded and encoded anew\n",
+		     json_array_size(streams));
+	json_decref(rows);
+}
+
+static int streams(struct ctl *ctl)
+{
+	json_t *all_calls = NULL, *items = NULL, *ids = NULL;
+	const json_t *call = NULL;
+	int code = ask_all(ctl, "cmd.switch.calls", &all_calls);
+
+	if (!code && ctl->argc) {
+		call = find_call(all_calls, ctl->argv[0]);
+		code = call ? CTL_OK : CTL_NOT_FOUND;
+		ids = call ? ids_of(call) : NULL;
+	}
+	if (!code)
+		code = ask_streams(ctl, ids, &items);
+	if (code)
+		goto out;
+
+	name_streams(items, all_calls);
+	if (ctl->is_json)
+		code = ctl_print_json(items);
+	else
+		print_streams(items);
+
+out:
+	json_decref(all_calls);
+	json_decref(items);
+	json_decref(ids);
+	return code;
+}
+
+/* ------------------------------------------------------------------ calls */
+
+/* One call with how its legs sound now. */
+static int call_detail(struct ctl *ctl, const json_t *all_calls)
+{
+	const json_t *call = find_call(all_calls, ctl->argv[0]);
+	json_t *items = NULL, *ids, *answer;
+	int code;
+
+	if (!call)
+		return CTL_NOT_FOUND;
+
+	ids = ids_of(call);
+	code = ask_streams(ctl, ids, &items);
+	json_decref(ids);
+	if (code)
+		return code;
+
+	name_streams(items, all_calls);
+	if (ctl->is_json) {
+		answer = json_deep_copy(call);
+		json_object_set(answer, "streams", items);
+		code = ctl_print_json(answer);
+		json_decref(answer);
+	} else {
+		(void)printf("%s  %s: %s (%s) calls %s (%s) since %s\n\n", js_str(call, "linkedid", ""),
+			     js_str(call, "state", ""), js_str(call, "caller", ""),
+			     js_str(call, "src_account", ""), js_str(call, "called", ""),
+			     js_str(call, "dst_account", ""), js_str(call, "started_at", ""));
+		print_streams(items);
+	}
+	json_decref(items);
+	return code;
+}
+
 static json_t *call_row(const json_t *call)
 {
 	const json_t *legs = json_object_get(call, "legs");
@@ -262,6 +446,10 @@ static int calls(struct ctl *ctl)
 	code = ask_all(ctl, "cmd.switch.calls", &items);
 	if (code)
 		goto out;
+	if (ctl->argc) {
+		code = call_detail(ctl, items);
+		goto out;
+	}
 	if (ctl->is_json) {
 		code = ctl_print_json(items);
 		goto out;
@@ -437,7 +625,9 @@ static const struct ctl_command {
 } commands[] = {
 	{ "status", 0, 0, false, status, "", "processes, calls, registrations" },
 	{ "registrations", 0, 0, false, registrations, "", "where accounts are registered" },
-	{ "calls", 0, 0, false, calls, "", "calls in progress" },
+	{ "calls", 0, 1, false, calls, "[CALL]", "calls in progress; one with how its legs sound" },
+	{ "streams", 0, 1, false, streams, "[CALL]",
+	  "RTP streams of all calls or of one: loss, jitter, round trip, estimated quality" },
 	{ "hangup", 1, 1, false, hangup, "CALL", "end a call" },
 	{ "play", 2, 32, false, play, "CALL a|b [SOUND...]",
 	  "let the caller (a) or the other (b) hear sounds: a WAV's full path, a prompt (echo/intro),\n"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call/live.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "bus/bus.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "media/client.h"
 #include "sip/inv.h"
 #include "snapshot/snapshot.h"
 
@@ -25,17 +27,27 @@ static json_t *live_leg(const struct leg *leg)
 	const struct sdesc_media *audio = answer ? sdesc_audio(answer) : NULL;
 	const struct sdesc_format *codec = audio ? sdesc_codec(audio) : NULL;
 	const struct snap_account *account = leg->account;
-	char remote[64] = "";
+	char remote[64] = "", id[20];
+	json_t *streams = json_array(), *json;
 
 	if (sa_isset(&leg->peer, SA_ALL))
 		(void)re_snprintf(remote, sizeof(remote), "%J", &leg->peer);
 
-	return json_pack("{s:I, s:s, s:s?, s:s?, s:s, s:s?, s:s, s:s?}", "id", (json_int_t)leg->id,
+	for (size_t i = 0; i < leg->n_streams; i++) {
+		if (!leg->streams[i])
+			continue;
+		(void)snprintf(id, sizeof(id), "%016" PRIx64, media_stream_id(leg->streams[i]));
+		(void)json_array_append_new(streams, json_string(id));
+	}
+
+	json = json_pack("{s:I, s:s, s:s?, s:s?, s:s, s:s?, s:s, s:s?}", "id", (json_int_t)leg->id,
 			 "direction", leg->incoming ? "in" : "out", "account",
 			 account ? account->username : NULL, "extension",
 			 account && account->extension ? account->extension->number : NULL, "state",
 			 states[leg->state], "codec", codec ? codec->name : NULL, "remote", remote,
 			 "callid", leg->inv ? inv_callid(leg->inv) : NULL);
+	(void)json_object_set_new(json, "streams", streams);
+	return json;
 }
 
 json_t *live_call(const struct call *call)

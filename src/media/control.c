@@ -225,6 +225,52 @@ static void publish(struct control *control)
 	atomic_store_explicit(&status->bind_errors, pool.bind_errors, memory_order_relaxed);
 }
 
+static int count_streams(struct control *control, struct census *census)
+{
+	census->size = control->n_streams;
+	census->v = census->size ? calloc(census->size, sizeof(census->v[0])) : NULL;
+	if (census->size && !census->v)
+		return -ENOMEM;
+	for (unsigned i = 0; i < control->n_relays; i++)
+		relay_post_wait(control->relays[i],
+				&(struct relay_cmd){ .type = RCMD_CENSUS, .census = census });
+	return 0;
+}
+
+static void answer_census(struct control *control)
+{
+	pthread_mutex_lock(&control->census.lock);
+	if (control->census.wanted) {
+		control->census.err = count_streams(control, control->census.wanted);
+		control->census.wanted = NULL;
+		pthread_cond_signal(&control->census.done);
+	}
+	pthread_mutex_unlock(&control->census.lock);
+}
+
+int control_census(struct control *control, struct census *ret)
+{
+	struct timespec end;
+	uint64_t one = 1;
+	int err = 0;
+
+	*ret = (struct census){ 0 };
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec++;
+
+	pthread_mutex_lock(&control->census.one);
+	pthread_mutex_lock(&control->census.lock);
+	control->census.wanted = ret;
+	(void)!write(control->event_fd, &one, sizeof(one));
+	while (control->census.wanted && !err)
+		err = -pthread_cond_timedwait(&control->census.done, &control->census.lock, &end);
+	err = control->census.wanted ? -ETIMEDOUT : control->census.err;
+	control->census.wanted = NULL;
+	pthread_mutex_unlock(&control->census.lock);
+	pthread_mutex_unlock(&control->census.one);
+	return err;
+}
+
 static void turn(struct control *control)
 {
 	struct epoll_event evs[64];
@@ -247,6 +293,7 @@ static void turn(struct control *control)
 	}
 
 	control_take_events(control);
+	answer_census(control);
 	lease_expire(control);
 	if (!n)
 		pool_prepare(control->pool, CONTROL_IDLE_BIND);
@@ -429,6 +476,9 @@ int control_alloc(struct control **ret, const struct control_opts *opts)
 	if (!control)
 		return -ENOMEM;
 
+	pthread_mutex_init(&control->census.lock, NULL);
+	pthread_mutex_init(&control->census.one, NULL);
+	pthread_cond_init(&control->census.done, NULL);
 	control->opts = *opts;
 	control->epoll_fd = control->listen_fd = control->event_fd = control->stop_fd = -1;
 	if (!control->opts.lease_ms)
@@ -477,5 +527,8 @@ void control_free(struct control *control)
 		close(control->stop_fd);
 	if (control->epoll_fd >= 0)
 		close(control->epoll_fd);
+	pthread_cond_destroy(&control->census.done);
+	pthread_mutex_destroy(&control->census.one);
+	pthread_mutex_destroy(&control->census.lock);
 	free(control);
 }

@@ -44,4 +44,13 @@ struct control_totals {
 };
 void control_status(const struct control *control, struct control_totals *ret);
 
+/*
+ * Counts all streams; census_free() what came. Any thread but the control thread, which does the work:
+ * it waits for that, a second at most.
+ *
+ * Returns 0, -ENOMEM, -ETIMEDOUT.
+ */
+struct census;
+int control_census(struct control *control, struct census *ret);
+
 #endif

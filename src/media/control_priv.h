@@ -61,6 +61,12 @@ struct control {
 	struct music *music;
 	_Atomic unsigned n_ready_relays; /* that may be told of sounds */
 	struct control_status status;
+	struct {
+		pthread_mutex_t lock, one; /* one: who asks; several take turns */
+		pthread_cond_t done;
+		struct census *wanted;     /* under lock */
+		int err;
+	} census;
 };
 
 /* control.c */

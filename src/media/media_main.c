@@ -11,8 +11,10 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "media/census.h"
 #include "media/control.h"
 #include "media/sandbox.h"
 
@@ -76,6 +78,36 @@ static void status_h(const char *subject, json_t *data, struct bus_reply *reply,
 			    "rss_kb", (json_int_t)usage.ru_maxrss));
 }
 
+/* Bus thread: it may wait for the control thread, nobody waits for it. */
+static void streams_h(const char *subject, json_t *data, struct bus_reply *reply, void *arg)
+{
+	const struct media_process *process = arg;
+	struct census census;
+	int64_t offset = js_int(data, "offset", 0);
+	int err;
+
+	if (!reply)
+		return;
+	err = control_census(process->control, &census);
+	bus_reply(reply, err,
+		  err ? NULL : census_page(&census, json_object_get(data, "ids"),
+					   offset > 0 ? (size_t)offset : 0));
+	census_free(&census);
+}
+
+static void totals_h(const char *subject, json_t *data, struct bus_reply *reply, void *arg)
+{
+	const struct media_process *process = arg;
+	struct census census;
+	int err;
+
+	if (!reply)
+		return;
+	err = control_census(process->control, &census);
+	bus_reply(reply, err, err ? NULL : census_totals(&census));
+	census_free(&census);
+}
+
 static int bus_start(struct media_process *process, const struct config *config)
 {
 	char path[PATH_MAX];
@@ -87,6 +119,10 @@ static int bus_start(struct media_process *process, const struct config *config)
 		err = bus_serve_process(process->bus, "media");
 	if (!err)
 		err = bus_subscribe(process->bus, "cmd.media.status", status_h, process);
+	if (!err)
+		err = bus_subscribe(process->bus, "cmd.media.streams", streams_h, process);
+	if (!err)
+		err = bus_subscribe(process->bus, "cmd.media.totals", totals_h, process);
 	if (!err)
 		err = bus_process_ready(process->bus, "media");
 	return err;

@@ -327,6 +327,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 		stream->slot->strays = 0;
 	}
 	secure_free(stream);
+	census_end(&relay->ended, stream);
 	room_close(relay, stream);
 	if (!is_recorded)
 		relay_tell_closed(relay, stream);
@@ -429,6 +430,13 @@ static void on_sync(struct relay *relay, const struct relay_cmd *cmd)
 {
 }
 
+static void on_census(struct relay *relay, const struct relay_cmd *cmd)
+{
+	for (const struct stream *s = relay->streams; s; s = s->next)
+		census_add(cmd->census, s, relay->index);
+	census_sum(cmd->census, &relay->ended);
+}
+
 static void on_stop(struct relay *relay, const struct relay_cmd *cmd)
 {
 	relay->stop = true;
@@ -442,6 +450,7 @@ static void (*const cmd_table[])(struct relay *relay, const struct relay_cmd *cm
 	[RCMD_STATS] = on_stats,	 [RCMD_DETACH] = on_detach,
 	[RCMD_ATTACH] = on_attach,	 [RCMD_SLOT_ADD] = on_slot_add,
 	[RCMD_SLOT_REMOVE] = on_slot_remove, [RCMD_SYNC] = on_sync,
+	[RCMD_CENSUS] = on_census,
 	[RCMD_STOP] = on_stop,		 [RCMD_MESSAGE] = on_message,
 	[RCMD_JOIN] = on_join,
 };

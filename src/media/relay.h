@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include "media/census.h"
 #include "media/stream.h"
 
 /*
@@ -47,6 +48,7 @@ enum relay_cmd_type {
 	RCMD_SLOT_ADD,    /* an idle slot */
 	RCMD_SLOT_REMOVE, /* posts done */
 	RCMD_SYNC,        /* posts done */
+	RCMD_CENSUS,      /* adds its streams and sums; posts done */
 	RCMD_STOP,
 };
 
@@ -56,6 +58,7 @@ struct relay_cmd {
 	struct slot *slot;
 	struct mp_hdr *msg; /* RCMD_MESSAGE: allocated, freed by the relay */
 	sem_t *done;
+	struct census *census; /* RCMD_CENSUS */
 	union {
 		struct mp_remote remote;
 		struct mp_music music;
@@ -137,6 +140,7 @@ struct relay {
 	struct cmd_queue cmds_work;
 	struct ev_queue evs_work;
 	struct relay_local local;
+	struct census_sums ended;
 	struct mmsghdr in[RELAY_BATCH];
 	struct iovec in_iov[RELAY_BATCH];
 	union net_addr in_from[RELAY_BATCH];

@@ -346,7 +346,7 @@ static void send_report(struct relay *relay, struct stream *stream, bool bye)
 
 static bool ends_here(const struct stream *stream)
 {
-	return !stream->video && !(stream->flags & MP_REMOTE_RAW);
+	return stream->slot && !stream->video && !(stream->flags & MP_REMOTE_RAW);
 }
 
 void report_due(struct relay *relay, struct stream *stream)
