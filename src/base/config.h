@@ -68,6 +68,7 @@ const char *config_db_url(char *buf, size_t size, const struct config *config);
 #define CONFIG_RUN_FILE     "run/aoide.conf"
 #define CONFIG_BUS_SOCKET   "run/bus.sock"
 #define CONFIG_MEDIA_SOCKET "run/media.sock"
+#define CONFIG_WS_SIP       "run/ws-sip" /* port and secret: where /ws-sip goes on to the switch */
 #define CONFIG_DB_FILE      "aoide.db"
 #define CONFIG_TLS_CERT     "tls/server.pem" /* certificate and key */
 #define CONFIG_JOURNAL_DIR  "journal"

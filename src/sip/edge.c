@@ -162,6 +162,47 @@ static int transports_add(struct edge *edge, const struct edge_opts *opts)
 	return 0;
 }
 
+/* Its address is the web server's: what is printed into Contact and SDP is what browsers can reach. */
+static int proxy_add(struct edge *edge, const struct edge_opts *opts)
+{
+	const char *list = opts->listen && *opts->listen ? opts->listen : "0.0.0.0";
+	struct edge_transport *t;
+	struct sa loopback, visible;
+	char host[64];
+	int err;
+
+	if (!opts->proxy_secret || !*opts->proxy_secret)
+		return 0;
+	if (edge->n_transports == EDGE_TRANSPORTS)
+		return -ENOSPC;
+	(void)re_snprintf(host, sizeof(host), "%b", list, strcspn(list, ", "));
+	if (sa_set_str(&visible, host, opts->proxy_port))
+		return -EINVAL;
+	err = err_from_re(str_dup(&edge->proxy_secret, opts->proxy_secret));
+	if (err)
+		return err;
+
+	(void)sa_set_str(&loopback, "127.0.0.1", 0);
+	err = transport_listen(edge, SIP_TRANSP_WS, &loopback);
+	if (!err)
+		err = guard_stand_behind(edge->sip, SIP_TRANSP_WSS, &visible, &edge->proxy_port);
+	if (err) {
+		log_error("sip.listen", "the web server cannot pass WebSockets on to us", kv_err(err));
+		return err;
+	}
+
+	t = &edge->transports[edge->n_transports++];
+	t->tp = SIP_TRANSP_WSS;
+	t->laddr = visible;
+	t->is_proxied = true;
+	return 0;
+}
+
+uint16_t edge_proxy_port(const struct edge *edge)
+{
+	return edge->proxy_port;
+}
+
 /* The context stays, so that connections in use are not disturbed. */
 static int reload_context(struct tls *tls, void *arg)
 {
@@ -346,6 +387,7 @@ static void edge_destructor(void *arg)
 	mem_deref(edge->dnsc);
 	mem_deref(edge->tls);
 	mem_deref(edge->cert_path);
+	mem_deref(edge->proxy_secret);
 }
 
 static int parts_alloc(struct edge *edge)
@@ -414,6 +456,8 @@ int edge_alloc(struct edge **ret, const struct edge_opts *opts)
 	}
 
 	err = transports_add(edge, opts);
+	if (!err)
+		err = proxy_add(edge, opts);
 	if (err)
 		goto out;
 	err = parts_alloc(edge);

@@ -38,6 +38,12 @@ struct edge_opts {
 	const char *advertise;   /* host for Contact and Via when listen is a wildcard; may be NULL */
 	uint16_t udp_port, tcp_port, tls_port, ws_port, wss_port; /* 0: off */
 	const char *cert_path;   /* PEM for TLS and WSS */
+	/*
+	 * WebSockets that the web server passes on (/ws-sip, D-084): a listener on loopback, for who
+	 * knows the secret only, whose connections count as WSS of the address that the web server names.
+	 */
+	const char *proxy_secret; /* NULL: none */
+	uint16_t proxy_port;     /* what the world sees: the web server's */
 	struct snap *snap;       /* borrowed */
 	struct writer *writer;   /* registrations are stored through it; NULL in tests */
 	edge_invite_h *invite_h;
@@ -53,6 +59,11 @@ void edge_close(struct edge *edge); /* stops listening, ends transactions, frees
  * requests: the edge answers what nobody knows (481, 405, 501) and has to be asked last.
  */
 void edge_set_dialog_handler(struct edge *edge, edge_dialog_h *h, void *arg);
+
+/* Where the web server reaches us, on 127.0.0.1; 0: nowhere. It says who it speaks for in this header
+ * of the handshake: "<secret> <address>:<port>". */
+#define EDGE_PROXY_HEADER "X-Aoide-Peer"
+uint16_t edge_proxy_port(const struct edge *edge);
 
 /* Uses the certificate and key in this PEM from the next TLS connection on; NULL: the same file. */
 int edge_reload_cert(struct edge *edge, const char *cert_path);

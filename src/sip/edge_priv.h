@@ -19,6 +19,7 @@ struct transp_guard;
 struct edge_transport {
 	enum sip_transp tp;
 	struct sa laddr; /* as bound; the port is the real one */
+	bool is_proxied; /* laddr is the web server's */
 };
 
 struct edge_route {
@@ -33,6 +34,8 @@ struct edge {
 	struct dnsc *dnsc;
 	struct tls *tls;
 	char *cert_path;
+	char *proxy_secret;
+	uint16_t proxy_port;      /* on loopback */
 	struct sa advertise;      /* unset: found per destination */
 	struct edge_transport transports[EDGE_TRANSPORTS];
 	size_t n_transports;

@@ -8,10 +8,12 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <sys/socket.h>
+#include <openssl/crypto.h>
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "sip/edge_priv.h"
+#include "sip/edge.h"
 #include "sip/limiter.h"
 #include "snapshot/snapshot.h"
 
@@ -97,6 +99,7 @@ struct tap { /* one listening socket */
 	struct tcp_sock *ts;
 	tcp_conn_h *connh; /* libre's */
 	void *arg;
+	bool is_proxied;   /* by our web server */
 	http_req_h *reqh;  /* libre's, of WebSockets */
 	void *req_arg;
 };
@@ -373,10 +376,9 @@ static void recount(struct transp_guard *guard)
 	(void)hash_apply(sip->ht_conn, count_conn, guard);
 }
 
-static void accept_handler(const struct sa *peer, void *arg)
+/* Counts it when there is room for it. */
+static bool may_connect(struct transp_guard *guard, const struct sa *peer)
 {
-	struct tap *tap = arg;
-	struct transp_guard *guard = tap->guard;
 	struct limiter *limiter = guard->edge->limiter;
 	uint16_t *counter = source_counter(guard, peer);
 	uint32_t max = limiter_is_good(limiter, peer) || sa_is_loopback(peer) ?
@@ -389,11 +391,22 @@ static void accept_handler(const struct sa *peer, void *arg)
 		if (!guard->edge->stats.conns_refused++)
 			log_warn("sip.connections", "too many connections, refusing",
 				 kv_sa("source", peer), kv_int("open", guard->n_conns));
-		tcp_reject(tap->ts);
-		return;
+		return false;
 	}
 	guard->n_conns++;
 	++*counter;
+	return true;
+}
+
+static void accept_handler(const struct sa *peer, void *arg)
+{
+	struct tap *tap = arg;
+
+	/* Who is behind the web server is looked at when it has said so. */
+	if (!tap->is_proxied && !may_connect(tap->guard, peer)) {
+		tcp_reject(tap->ts);
+		return;
+	}
 	tap->connh(peer, tap->arg);
 }
 
@@ -425,12 +438,43 @@ static bool name_subprotocol(int *err, struct mbuf *mb, void *arg)
 	return *err != 0;
 }
 
+/* The web server speaks for a browser: from here on the connection is the browser's, for ACLs, limits,
+ * traces and replies. */
+static bool take_peer(struct transp_guard *guard, struct http_conn *conn, const struct http_msg *msg)
+{
+	const struct http_hdr *hdr = http_msg_xhdr(msg, EDGE_PROXY_HEADER);
+	const char *secret = guard->edge->proxy_secret;
+	const size_t len = strlen(secret);
+	struct pl text;
+	struct sa peer;
+
+	if (!hdr || hdr->val.l <= len || hdr->val.p[len] != ' ' ||
+	    CRYPTO_memcmp(hdr->val.p, secret, len))
+		return false;
+	text.p = hdr->val.p + len + 1;
+	text.l = hdr->val.l - len - 1;
+	if (sa_decode(&peer, text.p, text.l) || !sa_port(&peer))
+		return false;
+
+	edge_sa_unmap(&peer, &peer);
+	*(struct sa *)(uintptr_t)http_conn_peer(conn) = peer; /* libre's own, of this connection */
+	return true;
+}
+
 static void ws_request(struct http_conn *conn, const struct http_msg *msg, void *arg)
 {
 	struct tap *tap = arg;
 	/* Above TLS; the connection owns it. */
 	const int layer = 100;
 
+	if (tap->is_proxied && !take_peer(tap->guard, conn, msg)) {
+		(void)http_reply(conn, 403, "Forbidden", NULL);
+		return;
+	}
+	if (tap->is_proxied && !may_connect(tap->guard, http_conn_peer(conn))) {
+		(void)http_reply(conn, 503, "Service Unavailable", NULL);
+		return;
+	}
 	(void)tcp_register_helper(NULL, http_conn_tcp(conn), layer, NULL, name_subprotocol, NULL, NULL);
 	tap->reqh(conn, msg, tap->req_arg);
 }
@@ -554,6 +598,19 @@ int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr)
 	return err;
 }
 
+int guard_stand_behind(struct sip *sip, enum sip_transp tp, const struct sa *visible, uint16_t *port)
+{
+	struct priv_transport *t = list_ledata(list_tail(&((struct priv_sip *)sip)->transpl));
+
+	if (strcmp(sys_libre_version_get(), LIBRE_VERSION) || !t || !t->http_sock ||
+	    !transport_fits(sip, t, t->tp, &t->laddr))
+		return -ENOTSUP;
+	*port = sa_port(&t->laddr);
+	t->tp = tp;
+	t->laddr = *visible;
+	return 0;
+}
+
 static bool layout_is_known(const struct edge *edge)
 {
 	const struct priv_sip *sip = (const struct priv_sip *)edge->sip;
@@ -582,7 +639,7 @@ static void mark(int fd, int af, uint8_t dscp)
 		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
 }
 
-static int tap_open(struct transp_guard *guard, struct priv_transport *t)
+static int tap_open(struct transp_guard *guard, struct priv_transport *t, bool is_proxied)
 {
 	const struct snap_sip *set = guard->edge->snap ? snap_sip(guard->edge->snap) : NULL;
 	const uint8_t tos = set ? set->tos_sip : 0;
@@ -591,6 +648,7 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t)
 	struct priv_tcp_sock *ts;
 
 	tap->guard = guard;
+	tap->is_proxied = is_proxied;
 	if (t->tp == SIP_TRANSP_UDP) {
 		tap->us = t->sock;
 		(void)udp_sockbuf_set(tap->us, UDP_SOCKBUF); /* as much as the kernel allows */
@@ -660,7 +718,7 @@ int guard_alloc(struct transp_guard **ret, struct edge *edge)
 			  kv_text("libre", sys_libre_version_get()));
 
 	for (struct le *le = guard->is_on ? sip->transpl.head : NULL; !err && le; le = le->next) {
-		err = tap_open(guard, le->data);
+		err = tap_open(guard, le->data, edge->transports[guard->n_taps].is_proxied);
 		via_address(edge, le->data);
 	}
 	if (err)

@@ -33,6 +33,12 @@ int guard_alloc(struct transp_guard **ret, struct edge *edge);
  */
 int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr);
 
+/*
+ * The transport that was added last, a WebSocket listener on loopback, serves a proxy of ours: it
+ * calls itself tp at `visible` from now on. port: where it really listens. -ENOTSUP as above.
+ */
+int guard_stand_behind(struct sip *sip, enum sip_transp tp, const struct sa *visible, uint16_t *port);
+
 /* The connection of this message lives for another idle_ms; nothing for UDP. */
 void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uint32_t idle_ms);
 

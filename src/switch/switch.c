@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "switch/switch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,13 +217,41 @@ static int start_snapshot(struct sw *sw)
 			    sw->snap, on_loaded, sw);
 }
 
+/* Tells the web server where browsers' WebSockets go on, and the word that it is let in by. */
+static int publish_proxy(const struct sw *sw, const char *secret)
+{
+	char path[512], temp[540];
+	FILE *file;
+	int fd, err = 0;
+
+	config_path(path, sizeof(path), sw->config, CONFIG_WS_SIP);
+	(void)re_snprintf(temp, sizeof(temp), "%s.new", path);
+	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	file = fdopen(fd, "w");
+	if (!file) {
+		close(fd);
+		return -ENOMEM;
+	}
+	if (fprintf(file, "%u %s\n", edge_proxy_port(sw->edge), secret) < 0)
+		err = -EIO;
+	if (fclose(file) && !err)
+		err = -errno;
+	if (!err && rename(temp, path))
+		err = -errno;
+
+	return err;
+}
+
 static int start_edge(struct sw *sw)
 {
 	const struct config *config = sw->config;
-	char cert[512];
+	char cert[512], secret[33];
 	struct db *db = NULL;
 	int err;
 
+	seal_random_hex(secret, sizeof(secret));
 	err = edge_alloc(&sw->edge, &(struct edge_opts){
 		.listen = config->listen,
 		.advertise = config->advertise,
@@ -230,6 +260,8 @@ static int start_edge(struct sw *sw)
 		.tls_port = (uint16_t)(config->sip_port + 1),
 		.ws_port = config->ws_port,
 		.wss_port = config->wss_port,
+		.proxy_secret = secret,
+		.proxy_port = config->https_port,
 		.cert_path = config_path(cert, sizeof(cert), config, CONFIG_TLS_CERT),
 		.snap = sw->snap,
 		.writer = sw->writer,
@@ -237,6 +269,8 @@ static int start_edge(struct sw *sw)
 		.event_h = on_edge_event,
 		.arg = sw,
 	});
+	if (!err)
+		err = publish_proxy(sw, secret);
 	if (err)
 		return err;
 

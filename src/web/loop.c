@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "web/upload.h"
 #include "web/web_priv.h"
+#include "web/ws_sip.h"
 #include "web/security.h"
 
 /*
@@ -600,9 +601,12 @@ static int https_callback(struct lws *wsi, enum lws_callback_reasons reason, voi
 			  size_t len)
 {
 	struct web *web = wsi ? lws_context_user(lws_get_context(wsi)) : NULL;
+	int ret;
 
 	if (!web)
 		return 0;
+	if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE && ws_sip_confirm(web, wsi, &ret))
+		return ret;
 	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
 		/* The one moment at which lws shows the TLS context: kept for a renewed certificate. */
 		web->ssl_ctx = user;
@@ -692,6 +696,7 @@ static const struct lws_protocols https_protocols[] = {
 	/* Without tx_packet_size lws would cut what is sent into pieces of rx_buffer_size. */
 	{ .name = "aoide", .callback = https_callback, .per_session_data_size = sizeof(struct web_session),
 	  .rx_buffer_size = 4096, .tx_packet_size = SEND_BYTES },
+	WS_SIP_ROW,
 	{ 0 },
 };
 
@@ -769,6 +774,8 @@ int web_loop_open(struct web *web)
 	web->https = lws_create_vhost(web->lws, &vhost);
 	if (!web->https)
 		return -EADDRINUSE;
+	if (ws_sip_open(web))
+		return -ENOMEM;
 
 	if (!web->config->http_port)
 		return 0;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,6 +18,7 @@
 #include "web/web_priv.h"
 
 #define LIMITER_SLOTS   16384
+#define WEB_FILES       65536
 #define GOODBYE_MS      3000 /* to send what is being answered, at the end */
 
 static int open_state(struct web *web)
@@ -45,6 +47,19 @@ static int open_state(struct web *web)
 	return err;
 }
 
+/* A browser on /ws-sip takes two descriptors. lws reads the limit once, when its context is made. */
+static void raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= WEB_FILES)
+		return;
+	limit.rlim_cur = limit.rlim_max < WEB_FILES ? limit.rlim_max : WEB_FILES;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		log_warn("web.files", "the limit of open files stays as it is",
+			 kv_int("limit", (int64_t)limit.rlim_cur));
+}
+
 static void set_db_url(struct web *web)
 {
 	const char *database = web->config->database;
@@ -71,6 +86,7 @@ int web_alloc(struct web **ret, const struct config *config)
 	set_db_url(web);
 	config_path(web->cert_path, sizeof(web->cert_path), config, CONFIG_TLS_CERT);
 
+	raise_files();
 	err = seal_init(config->data_dir);
 	if (!err)
 		err = open_state(web);

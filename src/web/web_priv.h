@@ -46,7 +46,8 @@ struct web {
 
 	/* loop.c */
 	struct lws_context *lws;
-	struct lws_vhost *https, *http;
+	struct lws_vhost *https, *http, *ws_sip;
+	unsigned n_ws_sip;        /* loop only: browsers on /ws-sip */
 	void *ssl_ctx;
 	char cert_path[1024];
 	unsigned active;          /* loop only: requests between their first and last byte */

@@ -12,6 +12,8 @@ export type Channel = {
   /** What Via and Contact say of us; a browser does not know its address. */
   readonly host: string;
   readonly port: number;
+  /** Of a WebSocket: the port it comes from. */
+  readonly localPort?: number;
   isOpen: boolean;
   take: (text: string) => void;
   send(data: string | Buffer): void;
@@ -84,13 +86,16 @@ function openStream(server: string, transport: 'tcp' | 'tls'): Promise<Channel> 
   });
 }
 
-function openWebSocket(server: string, transport: 'ws' | 'wss'): Promise<Channel> {
+function openWebSocket(server: string, transport: 'ws' | 'wss', path: string, localAddress?: string): Promise<Channel> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`${transport}://${server}/`, 'sip', { rejectUnauthorized: false });
+    const socket = new WebSocket(`${transport}://${server}${path}`, 'sip', {
+      rejectUnauthorized: false, ...(localAddress ? { localAddress } : {}),
+    });
     socket.once('error', reject);
     socket.once('open', () => {
       const channel: Channel = {
         transport, host: `${Math.random().toString(36).slice(2, 12)}.invalid`, port: 0, isOpen: true,
+        localPort: (socket as unknown as { _socket?: Socket })._socket?.localPort ?? 0,
         take: () => undefined,
         send: (data) => socket.send(data),
         close: () => socket.terminate(),
@@ -103,8 +108,8 @@ function openWebSocket(server: string, transport: 'ws' | 'wss'): Promise<Channel
   });
 }
 
-export function openChannel(transport: Transport, server: string, bindPort = 0): Promise<Channel> {
+export function openChannel(transport: Transport, server: string, bindPort = 0, path = '/', localAddress?: string): Promise<Channel> {
   if (transport === 'udp') return openUdp(server, bindPort);
   if (transport === 'tcp' || transport === 'tls') return openStream(server, transport);
-  return openWebSocket(server, transport);
+  return openWebSocket(server, transport, path, localAddress);
 }

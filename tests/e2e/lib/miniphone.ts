@@ -14,6 +14,10 @@ export type Algorithm = 'MD5' | 'SHA-256';
 export type MiniOptions = {
   transport?: Transport;
   bindPort?: number;
+  /** Of a WebSocket; /ws-sip on the web port. */
+  path?: string;
+  /** Of a WebSocket: where it comes from. */
+  localAddress?: string;
   algorithm?: Algorithm;
   userAgent?: string;
   /** A Contact of its own, for example one that lies. */
@@ -73,7 +77,7 @@ export class MiniPhone {
   }
 
   static async open(username: string, secret: string, server: string, options: MiniOptions = {}): Promise<MiniPhone> {
-    const channel = await openChannel(options.transport ?? 'udp', server, options.bindPort);
+    const channel = await openChannel(options.transport ?? 'udp', server, options.bindPort, options.path, options.localAddress);
     return new MiniPhone(channel, username, secret, server, options);
   }
 
