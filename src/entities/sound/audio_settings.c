@@ -10,7 +10,6 @@ static const struct sch_field fields[] = {
 	  .flags = SCH_REQUIRED,
 	  .label = { "Classe di musica di attesa predefinita", "Default music-on-hold class" } },
 	{ .name = "spy_audio_file", .type = SCH_REF, .ref = "audio_file",
-	  .on_delete = SCH_SET_NULL,
 	  .label = { "Servizio di ascolto passivo", "Silent listening service" },
 	  .help = { "Ciò che sente chi viene ascoltato; vuoto: nulla",
 		    "What the one who is listened to hears; empty: nothing" } },

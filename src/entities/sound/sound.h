@@ -14,7 +14,7 @@
 	{ .name = "reason", .type = SCH_TEXT, .flags = SCH_READONLY | SCH_VIRTUAL,                 \
 	  .label = { "Motivo", "Reason" } },                                                       \
 	{ .name = "duration_ms", .type = SCH_INT, .flags = SCH_READONLY | SCH_VIRTUAL | SCH_LISTED, \
-	  .label = { "Durata (ms)", "Duration (ms)" } },                                           \
+	  .label = { "Durata", "Duration" } },                                           \
 	{ .name = "size_bytes", .type = SCH_INT, .flags = SCH_READONLY | SCH_VIRTUAL,              \
 	  .label = { "Byte caricati", "Bytes uploaded" } },                                        \
 	{ .name = "rate_hz", .type = SCH_INT, .flags = SCH_READONLY | SCH_VIRTUAL,                 \

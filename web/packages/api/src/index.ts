@@ -4,6 +4,7 @@ import { EntityApi } from './entities';
 import { Http, type HttpOptions } from './http';
 import { LiveApi } from './live';
 import { SessionApi } from './session';
+import { SoundApi } from './sounds';
 
 /** The REST API as the web pages use it: the public one, nothing else. */
 export class Api {
@@ -13,6 +14,7 @@ export class Api {
   readonly config: ConfigApi;
   readonly live: LiveApi;
   readonly cdr: CdrApi;
+  readonly sounds: SoundApi;
 
   constructor(options: HttpOptions) {
     this.http = new Http(options);
@@ -21,6 +23,7 @@ export class Api {
     this.config = new ConfigApi(this.http);
     this.live = new LiveApi(this.http);
     this.cdr = new CdrApi(this.http);
+    this.sounds = new SoundApi(this.http);
   }
 }
 
@@ -34,4 +37,5 @@ export * from './json';
 export * from './live';
 export { ApiError, type FieldProblem } from './problem';
 export * from './schema';
+export * from './sounds';
 export { may, type Level, type Session } from './session';

@@ -17,6 +17,7 @@ export interface MenuGroup {
 const entityGroups: readonly { readonly key: MenuKey; readonly entities: readonly string[] }[] = [
   { key: 'extensionsAccounts', entities: ['extension', 'account', 'extension_template', 'account_template'] },
   { key: 'routing', entities: ['routing_class'] },
+  { key: 'sounds', entities: ['audio_file', 'moh_class', 'audio_settings', 'language'] },
   { key: 'pickup', entities: ['pickup_group', 'closed_group'] },
   { key: 'system', entities: ['tenant', 'user', 'role', 'sip_settings'] },
 ];

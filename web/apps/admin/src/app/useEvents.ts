@@ -8,7 +8,7 @@ export const registrationsKey = ['live', 'registrations'] as const;
 export const changesKey = ['configuration'] as const;
 export const entityKey = (name: string): readonly [string, string] => ['entity', name];
 
-const topics = ['call.*', 'registration.*', 'config.*', 'entity.*'];
+const topics = ['call.*', 'registration.*', 'config.*', 'entity.*', 'audio.*'];
 
 /** Brings one event into what the pages show. */
 export function applyEvent(client: QueryClient, event: LiveEvent): void {
@@ -28,6 +28,11 @@ export function applyEvent(client: QueryClient, event: LiveEvent): void {
     case 'config':
       void client.invalidateQueries({ queryKey: changesKey });
       break;
+    case 'audio': {
+      const name = entityOf(event.data);
+      if (name) void client.invalidateQueries({ queryKey: entityKey(name) });
+      break;
+    }
     case 'entity': {
       void client.invalidateQueries({ queryKey: changesKey });
       const name = entityOf(event.data);

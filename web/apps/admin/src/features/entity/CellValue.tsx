@@ -3,7 +3,7 @@ import { Badge, Group, Text } from '@mantine/core';
 import { IconCheck, IconX } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
-import { formatTime } from '../../app/format';
+import { formatDuration, formatTime } from '../../app/format';
 import { labelText, useLanguage } from '../../i18n/i18n';
 
 /** A value in a table, by the type of its field. Titles of references come from the list. */
@@ -35,6 +35,8 @@ export function CellValue({ field, value, titles }: {
       </Group>
     );
   if (value === null) return null;
+  if (field.type === 'int' && field.name.endsWith('_ms') && typeof value === 'number')
+    return <span className="numbers">{value > 0 ? formatDuration(Math.round(value / 1000)) : '–'}</span>;
   switch (field.type) {
     case 'enum':
       return enumLabel(value);

@@ -20,6 +20,7 @@ import { useDeleteRows } from './useDeleteRows';
 import { useEntityForm } from './useEntityForm';
 import { MadeSecretsDialog } from './MadeSecretsDialog';
 import { useEntityOfPage } from './useEntity';
+import { SoundSection } from '../sound/SoundSection';
 
 export function EntityFormPage(): ReactNode {
   const entity = useEntityOfPage();
@@ -92,82 +93,85 @@ export function EntityFormView({ entity, id }: { entity: Entity; id: number | nu
       ? t('form.newTitle', { entity: one })
       : `${one} ${form.title ?? ''}`;
   return (
-    <form onSubmit={submit} noValidate aria-label={title} className="entity-form">
-      <PageHeader
-        title={title}
-        trail={
-          !entity.singleton && (
-            <Breadcrumbs>
-              <Anchor component={Link} to={entityPath(entity)} size="sm">
-                {labelText(entity.label, language)}
-              </Anchor>
-            </Breadcrumbs>
-          )
-        }
-        actions={
-          <>
-            {!entity.singleton && (
-              <Button component={Link} to={entityPath(entity)} variant="default" leftSection={<IconArrowLeft size={16} />}>
-                {t('common.back')}
-              </Button>
-            )}
-            {mayWrite && id !== null && !entity.singleton && (
-              <Button variant="light" color="red" leftSection={<IconTrash size={16} />} onClick={() => setDeleting(true)}>
-                {t('common.delete')}
-              </Button>
-            )}
-          </>
-        }
-      />
-      {!mayWrite && (
-        <Alert icon={<IconEye />} mb="md" color="gray">
-          {t('form.readOnly')}
-        </Alert>
-      )}
-      <SaveProblems entity={entity} error={form.saveError} problems={form.problems} />
-      {form.isLoading ? (
-        <FormSkeleton />
-      ) : (
-        <FormContextProvider value={context}>
-          <EntitySections entity={entity} form={form} disabled={!mayWrite || form.isSaving} />
-        </FormContextProvider>
-      )}
-      {mayWrite && !form.isLoading && (
-        <Group mt="md" className="form-buttons">
-          <Button type="submit" loading={form.isSaving} leftSection={<IconDeviceFloppy size={16} />}>
-            {t('common.save')}
-          </Button>
-          <Button variant="default" disabled={!form.isDirty} onClick={form.reset}>
-            {t('common.reset')}
-          </Button>
-          {form.isDirty && (
-            <Text size="sm" c="dimmed" role="status">
-              {t('form.unsaved')}
-            </Text>
-          )}
-        </Group>
-      )}
-      <ConfirmDialog
-        opened={leave.state === 'blocked'}
-        title={t('form.leaveTitle')}
-        confirm={t('form.leave')}
-        cancel={t('form.stay')}
-        danger
-        onConfirm={() => leave.proceed?.()}
-        onClose={() => leave.reset?.()}
-      >
-        <Text>{t('form.leaveText')}</Text>
-      </ConfirmDialog>
-      <MadeSecretsDialog entity={entity} secrets={made} onClose={() => setMade([])} />
-      {id !== null && (
-        <DeleteDialog
-          entity={entity}
-          rows={deleting && form.row ? [{ id: rowId(form.row), title: form.title ?? '' }] : []}
-          onClose={() => setDeleting(false)}
-          onDone={() => navigate(entityPath(entity))}
+    <>
+      <form onSubmit={submit} noValidate aria-label={title} className="entity-form">
+        <PageHeader
+          title={title}
+          trail={
+            !entity.singleton && (
+              <Breadcrumbs>
+                <Anchor component={Link} to={entityPath(entity)} size="sm">
+                  {labelText(entity.label, language)}
+                </Anchor>
+              </Breadcrumbs>
+            )
+          }
+          actions={
+            <>
+              {!entity.singleton && (
+                <Button component={Link} to={entityPath(entity)} variant="default" leftSection={<IconArrowLeft size={16} />}>
+                  {t('common.back')}
+                </Button>
+              )}
+              {mayWrite && id !== null && !entity.singleton && (
+                <Button variant="light" color="red" leftSection={<IconTrash size={16} />} onClick={() => setDeleting(true)}>
+                  {t('common.delete')}
+                </Button>
+              )}
+            </>
+          }
         />
-      )}
-    </form>
+        {!mayWrite && (
+          <Alert icon={<IconEye />} mb="md" color="gray">
+            {t('form.readOnly')}
+          </Alert>
+        )}
+        <SaveProblems entity={entity} error={form.saveError} problems={form.problems} />
+        {form.isLoading ? (
+          <FormSkeleton />
+        ) : (
+          <FormContextProvider value={context}>
+            <EntitySections entity={entity} form={form} disabled={!mayWrite || form.isSaving} />
+          </FormContextProvider>
+        )}
+        {mayWrite && !form.isLoading && (
+          <Group mt="md" className="form-buttons">
+            <Button type="submit" loading={form.isSaving} leftSection={<IconDeviceFloppy size={16} />}>
+              {t('common.save')}
+            </Button>
+            <Button variant="default" disabled={!form.isDirty} onClick={form.reset}>
+              {t('common.reset')}
+            </Button>
+            {form.isDirty && (
+              <Text size="sm" c="dimmed" role="status">
+                {t('form.unsaved')}
+              </Text>
+            )}
+          </Group>
+        )}
+        <ConfirmDialog
+          opened={leave.state === 'blocked'}
+          title={t('form.leaveTitle')}
+          confirm={t('form.leave')}
+          cancel={t('form.stay')}
+          danger
+          onConfirm={() => leave.proceed?.()}
+          onClose={() => leave.reset?.()}
+        >
+          <Text>{t('form.leaveText')}</Text>
+        </ConfirmDialog>
+        <MadeSecretsDialog entity={entity} secrets={made} onClose={() => setMade([])} />
+        {id !== null && (
+          <DeleteDialog
+            entity={entity}
+            rows={deleting && form.row ? [{ id: rowId(form.row), title: form.title ?? '' }] : []}
+            onClose={() => setDeleting(false)}
+            onDone={() => navigate(entityPath(entity))}
+          />
+        )}
+      </form>
+      {id !== null && form.row && <SoundSection entity={entity} row={form.row} />}
+    </>
   );
 }
 

@@ -1,4 +1,4 @@
-import { rowId, rowTitle, type Entity, type Row } from '@aoide/api';
+import { rowId, rowTitle, type Entity, type Field, type Row } from '@aoide/api';
 import { DataTable, EmptyState, PageHeader, Pager } from '@aoide/ui';
 import { Anchor, Button, Checkbox, Group, Menu, Popover, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
@@ -21,10 +21,23 @@ import { useRows, useTitles } from './useEntityList';
 
 const column = createColumnHelper<Row>();
 const typingPauseMs = 300;
+const noExtras: ListExtras = {};
 const noTitles: ReadonlyMap<number, string> = new Map();
 
+/** What a page adds to the list of its entity. */
+export interface ListExtras {
+  /** Between the head and the list. */
+  readonly above?: ReactNode;
+  /** A last column. */
+  readonly actions?: (row: Row) => ReactNode;
+  /** A cell of its own kind; undefined: as its type says. */
+  readonly cell?: (field: Field, row: Row) => ReactNode | undefined;
+  /** Objects are made in `above`. */
+  readonly noAdd?: boolean;
+}
+
 /** The list page of any entity. */
-export function EntityList({ entity }: { entity: Entity }): ReactNode {
+export function EntityList({ entity, extras = noExtras }: { entity: Entity; extras?: ListExtras }): ReactNode {
   const { t } = useTranslation();
   const language = useLanguage();
   const navigate = useNavigate();
@@ -85,7 +98,7 @@ export function EntityList({ entity }: { entity: Entity }): ReactNode {
           header: labelText(field.label, language) || field.name,
           enableSorting: !field.virtual && field.type !== 'ref_list' && field.type !== 'enum_list',
           cell: ({ row, getValue }) => {
-            const cell = <CellValue field={field} value={getValue()} titles={titles.get(field.ref ?? '') ?? noTitles} />;
+            const cell = extras.cell?.(field, row.original) ?? <CellValue field={field} value={getValue()} titles={titles.get(field.ref ?? '') ?? noTitles} />;
             return field.name === titleField && mayRead ? (
               <Anchor component={Link} to={entityPath(entity, rowId(row.original))} size="sm" fw={600}>
                 {rowTitle(entity, row.original)}
@@ -96,8 +109,21 @@ export function EntityList({ entity }: { entity: Entity }): ReactNode {
           },
         }),
       ),
+      ...(extras.actions
+        ? [
+            column.display({
+              id: 'actions',
+              header: t('list.actions'),
+              cell: ({ row }) => (
+                /* A click here is for the button, not for the row. */
+                // eslint-disable-next-line jsx-a11y/no-static-element-interactions, jsx-a11y/click-events-have-key-events
+                <div onClick={(event) => event.stopPropagation()}>{extras.actions?.(row.original)}</div>
+              ),
+            }),
+          ]
+        : []),
     ],
-    [fields, titles, language, t, mayWrite, mayRead, entity, titleField],
+    [fields, titles, language, t, mayWrite, mayRead, entity, titleField, extras],
   );
 
   const table = useReactTable<Row>({
@@ -152,7 +178,7 @@ export function EntityList({ entity }: { entity: Entity }): ReactNode {
                 )}
               </Menu.Dropdown>
             </Menu>
-            {mayWrite && (
+            {mayWrite && !extras.noAdd && (
               <Button component={Link} to={entityPath(entity, 'new')} leftSection={<IconPlus size={16} />}>
                 {t('list.add', { entity: one })}
               </Button>
@@ -161,6 +187,7 @@ export function EntityList({ entity }: { entity: Entity }): ReactNode {
         }
       />
       <Stack gap="sm">
+        {extras.above}
         <Group justify="space-between">
           <Group gap="sm">
             <SearchBox key={entity.name} value={state.q} label={t('list.search', { entities: plural })} onChange={(q) => update({ q })} />

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import { NoSuchPage } from '../../app/states';
 import { EntityFormView } from './EntityFormPage';
+import { SoundList, isSoundList } from '../sound/SoundList';
 import { EntityList } from './EntityList';
 import { useEntityOfPage } from './useEntity';
 
@@ -8,6 +9,7 @@ import { useEntityOfPage } from './useEntity';
 export function EntityPage(): ReactNode {
   const entity = useEntityOfPage();
   if (!entity) return <NoSuchPage />;
+  if (isSoundList(entity)) return <SoundList key={entity.name} entity={entity} />;
   return entity.singleton ? (
     <EntityFormView key={entity.name} entity={entity} id={0} />
   ) : (

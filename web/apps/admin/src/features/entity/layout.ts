@@ -42,13 +42,30 @@ function gridOf(groups: readonly Group[], fieldsOf: (key: string) => readonly Fi
   return same && rows.length > 0 ? rows : null;
 }
 
+/* What a part of the page below the form shows and changes. */
+const shownElsewhere: Readonly<Record<string, readonly string[]>> = {
+  audio_file: [
+    'path', 'builtin', 'version', 'state', 'playable', 'reason', 'duration_ms', 'size_bytes', 'rate_hz', 'source_name',
+    'source_format', 'content_at',
+  ],
+  moh_class: ['files', 'preset', 'version', 'system_music'],
+  language: ['custom', 'version', 'replaced'],
+};
+
+/** Fields that a form draws. */
+function drawnFields(entity: Entity): readonly Field[] {
+  const hidden = shownElsewhere[entity.name] ?? [];
+  return entity.fields.filter((f) => !hidden.includes(f.name));
+}
+
 /** The sections of an entity's form in the order of its groups; fields without a group come first. */
 export function sectionsOf(entity: Entity): Section[] {
   const known = new Set(entity.groups.map((group) => group.key));
-  const fieldsOf = (key: string): readonly Field[] => entity.fields.filter((f) => f.group === key);
+  const fields = drawnFields(entity);
+  const fieldsOf = (key: string): readonly Field[] => fields.filter((f) => f.group === key);
   const sections: Section[] = [];
 
-  const loose = entity.fields.filter((f) => f.group === null || !known.has(f.group));
+  const loose = fields.filter((f) => f.group === null || !known.has(f.group));
   if (loose.length > 0) sections.push({ kind: 'fields', key: '', label: null, fields: loose });
 
   for (let i = 0; i < entity.groups.length; i++) {
@@ -64,8 +81,8 @@ export function sectionsOf(entity: Entity): Section[] {
       i = end - 1;
       continue;
     }
-    const fields = fieldsOf(group.key);
-    if (fields.length > 0) sections.push({ kind: 'fields', key: group.key, label: group.label, fields });
+    const own = fieldsOf(group.key);
+    if (own.length > 0) sections.push({ kind: 'fields', key: group.key, label: group.label, fields: own });
   }
   return sections;
 }

@@ -17,7 +17,7 @@ const choicePrefix = 'f.';
 const notInLists: readonly Field['type'][] = ['secret', 'verifier', 'object', 'list'];
 
 export function listableFields(entity: Entity): readonly Field[] {
-  return entity.fields.filter((f) => !notInLists.includes(f.type) && !(f.virtual && f.type !== 'ref'));
+  return entity.fields.filter((f) => !notInLists.includes(f.type) && !(f.virtual && f.type !== 'ref' && !f.readonly));
 }
 
 export function defaultColumns(entity: Entity): string[] {
@@ -27,7 +27,7 @@ export function defaultColumns(entity: Entity): string[] {
 
 /** Fields that a list is filtered by with a choice. */
 export function choiceFields(entity: Entity): readonly Field[] {
-  return entity.fields.filter((f) => f.listed && (f.type === 'bool' || f.type === 'enum'));
+  return entity.fields.filter((f) => f.listed && !f.virtual && (f.type === 'bool' || f.type === 'enum'));
 }
 
 export function readListState(params: URLSearchParams, entity: Entity): ListState {
