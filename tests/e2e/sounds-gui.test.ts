@@ -137,6 +137,8 @@ describe('music on hold', () => {
     await page().getByRole('cell', { name: 'two.wav', exact: true }).waitFor();
     await page().getByRole('alert').getByText('no.wav').waitFor();
     await shot('moh-class');
+    await page().reload(); // without the message that is fading in
+    await page().getByRole('cell', { name: 'two.wav', exact: true }).waitFor();
     expect(await browser.accessibilityFaults()).toEqual([]);
     await page().getByRole('button', { name: 'Move two.wav up' }).click();
     await until('the order is the new one', async () =>

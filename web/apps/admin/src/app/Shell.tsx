@@ -5,7 +5,7 @@ import {
 import { useDisclosure } from '@mantine/hooks';
 import {
   IconAddressBook, IconApi, IconBuildingCommunity, IconDeviceLandlinePhone, IconHome, IconKey, IconLanguage, IconList,
-  IconLogout, IconMoon, IconPhoneCall, IconPlugConnected, IconReportAnalytics, IconRoute, IconSettings, IconSun,
+  IconFileMusic, IconAdjustments, IconLogout, IconMoon, IconMusic, IconPhoneCall, IconPlugConnected, IconReportAnalytics, IconRoute, IconSettings, IconSun,
   IconTemplate, IconUser, IconUserShield, IconUsersGroup,
 } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
@@ -30,6 +30,10 @@ const icons: Readonly<Record<string, Icon>> = {
   extension_template: IconTemplate,
   account_template: IconTemplate,
   routing_class: IconRoute,
+  audio_file: IconFileMusic,
+  moh_class: IconMusic,
+  audio_settings: IconAdjustments,
+  language: IconLanguage,
   pickup_group: IconUsersGroup,
   tenant: IconBuildingCommunity,
   user: IconUser,

@@ -161,7 +161,7 @@ function Report({ report }: { report: ArchiveReport }): ReactNode {
   const { t } = useTranslation();
   const { failed } = report;
   return (
-    <Alert icon={<IconInfoCircle />} color={failed.length > 0 || report.unknown.length > 0 ? 'yellow' : 'green'} role="status"
+    <Alert icon={<IconInfoCircle />} color="gray" role="status"
       title={t('sound.archiveDone', { count: report.matched.length - failed.length })}>
       {failed.length > 0 && (
         <List size="sm" mt="xs">
