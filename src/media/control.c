@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "media/dtls.h"
 
 /* ------------------------------------------------------------------ connections: out */
 
@@ -444,13 +445,17 @@ static int start(struct control *control)
 	err = sounds_alloc(&control->sounds, &(struct sounds_opts){ .ready_h = sounds_ready,
 								    .arg = control });
 	if (!err)
+		err = assoc_identity_alloc(&control->identity);
+	if (!err)
 		err = music_alloc(&control->music, control->sounds, control->opts.moh_file);
 	for (unsigned i = 0; i < control->opts.threads && !err; i++) {
 		err = relay_start(&control->relays[i], i, control->event_fd, control->sounds,
 				  control->music);
 		control->n_relays += !err;
-		if (!err)
+		if (!err) {
 			control->relays[i]->disk = control->disk;
+			control->relays[i]->identity = control->identity;
+		}
 	}
 	atomic_store(&control->n_ready_relays, control->n_relays);
 	if (!err)
@@ -519,6 +524,7 @@ void control_free(struct control *control)
 	pool_free(control->pool);
 	music_free(control->music);
 	sounds_free(control->sounds);
+	assoc_identity_free(control->identity);
 	if (control->listen_fd >= 0)
 		close(control->listen_fd);
 	if (control->event_fd >= 0)

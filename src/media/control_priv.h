@@ -57,6 +57,7 @@ struct control {
 	struct disk *disk; /* NULL: recordings fail */
 	struct stream *table[CONTROL_BUCKETS];
 	size_t n_streams, n_closing;
+	struct assoc_identity *identity; /* of DTLS */
 	struct sounds *sounds;
 	struct music *music;
 	_Atomic unsigned n_ready_relays; /* that may be told of sounds */

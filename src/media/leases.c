@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "media/dtls.h"
 
 /* Leases, the streams they own, and what a switch may do with them. Control thread only. */
 
@@ -119,6 +120,7 @@ void lease_hello(struct conn *conn, const struct mp_hello *hello)
 	msg->version = MP_VERSION;
 	msg->lease = hello->lease;
 	msg->instance = control->instance;
+	assoc_fingerprint(msg->fingerprint, control->identity);
 	if (!known) {
 		log_error("media.control.version",
 			  "a switch of another version was refused; restart Aoide as a whole",

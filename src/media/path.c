@@ -78,6 +78,22 @@ static void send_all(struct relay *relay, struct stream *stream, int fd, const u
 	}
 }
 
+void path_send_raw(struct relay *relay, const struct sock *sock, const union net_addr *dst,
+		   const union net_addr *local, const void *data, size_t len)
+{
+	_Alignas(struct cmsghdr) uint8_t control[64] = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+	struct msghdr msg = { .msg_name = (void *)(uintptr_t)dst,
+			      .msg_namelen = net_addr_len(dst),
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1 };
+
+	if (local->sa.sa_family != AF_UNSPEC)
+		name_source(&msg, local, control);
+	if (sendmsg(sock->fd, &msg, MSG_DONTWAIT) < 0)
+		relay->local.dropped++;
+}
+
 static void count_sent(struct relay *relay, struct stream *stream, size_t bytes)
 {
 	stream->tx_packets++;
@@ -182,24 +198,34 @@ static void try_connect(struct stream *stream)
 	}
 }
 
-static void learn_local(struct stream *stream, const struct msghdr *msg)
+void path_local(union net_addr *ret, const struct msghdr *msg)
 {
+	memset(ret, 0, sizeof(*ret));
 	for (const struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
 	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, (struct cmsghdr *)(uintptr_t)c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			stream->local.in = (struct sockaddr_in){ .sin_family = AF_INET,
-								 .sin_addr = info.ipi_addr };
+			ret->in = (struct sockaddr_in){ .sin_family = AF_INET,
+							.sin_addr = info.ipi_addr };
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			stream->local.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
-								   .sin6_addr = info.ipi6_addr };
+			ret->in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+							  .sin6_addr = info.ipi6_addr };
 		}
 	}
+}
+
+static void learn_local(struct stream *stream, const struct msghdr *msg)
+{
+	union net_addr local;
+
+	path_local(&local, msg);
+	if (local.sa.sa_family != AF_UNSPEC)
+		stream->local = local;
 }
 
 static void latch(struct relay *relay, struct stream *stream, const struct msghdr *msg,
@@ -237,6 +263,8 @@ static bool source_ok(struct relay *relay, struct stream *stream, const struct m
 		}
 		return true;
 	}
+	if (stream->ice)
+		return secure_source_ok(stream, from);
 
 	rank = net_addr_same(from, &stream->sdp)      ? RANK_EXACT
 	       : net_addr_same_ip(from, &stream->sdp) ? RANK_SAME_IP
@@ -284,7 +312,7 @@ void path_set_remote(struct relay *relay, struct stream *stream, const struct mp
 	if (other_formats)
 		audio_formats_changed(relay, stream);
 
-	if (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp))
+	if (stream->ice || (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp)))
 		return;
 
 	if (anew) {
@@ -497,6 +525,8 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 
 static bool rtcp_source_ok(struct stream *stream, const union net_addr *from, bool is_rtcp_socket)
 {
+	if (stream->ice)
+		return secure_source_ok(stream, from);
 	if (stream->rank ? !net_addr_same_ip(from, &stream->src)
 			 : (stream->flags & MP_REMOTE_SYMMETRIC) ||
 				   (!net_addr_same_ip(from, &stream->sdp) &&
@@ -508,6 +538,13 @@ static bool rtcp_source_ok(struct stream *stream, const union net_addr *from, bo
 		stream->rtcp_dst = *from;
 	}
 	return true;
+}
+
+bool path_source_ok(struct relay *relay, struct stream *stream, const struct sock *sock,
+		    const struct msghdr *msg)
+{
+	return sock->is_rtcp ? rtcp_source_ok(stream, msg->msg_name, true)
+			     : source_ok(relay, stream, msg);
 }
 
 static struct hdr_map map_of(const struct stream *to, const struct stream *from)
@@ -658,7 +695,7 @@ void path_readable(struct relay *relay, struct sock *sock)
 	}
 
 	for (int round = 0; round < PATH_ROUNDS; round++) {
-		n = receive(relay, sock->fd, !stream->locked);
+		n = receive(relay, sock->fd, !stream->locked || stream->ice);
 		if (n > 0)
 			take_batch(relay, sock, stream, (unsigned)n);
 		if (n < RELAY_BATCH)

@@ -336,6 +336,8 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 static void on_remote(struct relay *relay, const struct relay_cmd *cmd)
 {
 	path_set_remote(relay, cmd->stream, &cmd->u.remote);
+	if (cmd->stream->secure)
+		secure_tick(relay, cmd->stream);
 }
 
 static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
@@ -485,6 +487,8 @@ static void housekeeping(struct relay *relay)
 	for (struct stream *s = relay->streams; s; s = s->next) {
 		struct relay_ev ev = { .type = REV_TIMEOUT, .id = s->id, .lease = s->lease };
 
+		if (s->secure)
+			secure_tick(relay, s);
 		listen_stale(relay, s);
 		report_due(relay, s);
 		if (s->music)

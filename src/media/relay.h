@@ -105,6 +105,8 @@ struct disk;
 struct music;
 struct sounds;
 
+struct assoc_identity;
+
 struct relay {
 	/* shared */
 	pthread_mutex_t lock;
@@ -116,6 +118,7 @@ struct relay {
 	int control_fd;  /* to the control thread */
 	unsigned index;
 	struct disk *disk; /* set before the first command; NULL: nothing can be recorded */
+	const struct assoc_identity *identity; /* for DTLS */
 	_Atomic bool sounds_ready;
 	struct sounds *sounds;
 	struct music *music;
@@ -198,6 +201,14 @@ void path_send(struct relay *relay, struct stream *stream, const struct iovec *i
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len);
 /* What the stream's phone says is for its peer: nothing else is sent there. */
 bool path_passes(const struct stream *stream);
+/* A datagram that is no media, from our address local (family 0: the kernel chooses). */
+void path_send_raw(struct relay *relay, const struct sock *sock, const union net_addr *dst,
+		   const union net_addr *local, const void *data, size_t len);
+/* Our address that a packet was sent to; family 0: it does not say. */
+void path_local(union net_addr *ret, const struct msghdr *msg);
+/* Whether media would be taken from there; a first source is latched. */
+bool path_source_ok(struct relay *relay, struct stream *stream, const struct sock *sock,
+		    const struct msghdr *msg);
 void path_disconnect(struct slot *slot);
 void path_drain(struct relay *relay, struct sock *sock);
 

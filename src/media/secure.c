@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
+#include "base/log.h"
 #include "base/re.h"
+#include "media/binding.h"
+#include "media/dtls.h"
+#include "media/ice.h"
 
 /*
  * SRTP is libre's (OpenSSL underneath): 0.45 us to protect a packet of 20 ms, where Debian's libsrtp2
@@ -31,9 +35,16 @@ struct way { /* one direction */
 	uint32_t stamp;
 };
 
+struct keys {
+	struct way rx, tx;
+};
+
 struct secure {
 	uint8_t mode; /* enum mp_secure_mode */
-	struct way rx, tx;
+	bool told;    /* the switch knows that media can flow, or that it never will */
+	struct keys keys[2];    /* of RTP; of RTCP where DTLS is done for it apart */
+	struct assoc *assoc[2]; /* DTLS; by component, likewise */
+	struct agent *agent;    /* ICE */
 };
 
 static const enum srtp_suite suites[MEDIA_SUITES] = {
@@ -174,9 +185,17 @@ static bool rolls_back(struct source *source, uint16_t seq)
 	return false;
 }
 
+static struct keys *keys_of(const struct stream *stream, bool is_rtcp)
+{
+	struct secure *secure = stream->secure;
+
+	return &secure->keys[is_rtcp && secure->mode == MP_SECURE_DTLS &&
+			     !(stream->flags & MP_REMOTE_MUX)];
+}
+
 bool secure_protect(struct stream *stream, uint8_t *data, size_t *len, bool is_rtcp)
 {
-	struct way *way = &stream->secure->tx;
+	struct way *way = &keys_of(stream, is_rtcp)->tx;
 	struct mbuf mb = { .buf = data, .size = *len + SECURE_TRAILER, .end = *len };
 	struct source *source;
 	struct srtp *srtp;
@@ -202,14 +221,171 @@ bool secure_protect(struct stream *stream, uint8_t *data, size_t *len, bool is_r
 	return true;
 }
 
+/* ------------------------------------------------------------------ DTLS */
+
+struct reply { /* where our datagrams go */
+	struct relay *relay;
+	const struct sock *sock;
+	const union net_addr *to, *local;
+};
+
+static void reply_h(void *arg, const uint8_t *data, size_t len)
+{
+	const struct reply *reply = arg;
+
+	path_send_raw(reply->relay, reply->sock, reply->to, reply->local, data, len);
+}
+
+static void tell(struct relay *relay, struct stream *stream, int err)
+{
+	struct mp_secured *msg;
+
+	if (stream->secure->told)
+		return;
+	msg = relay_tell(relay, stream, MP_SECURED, true);
+	if (msg)
+		msg->err = err;
+	stream->secure->told = true;
+}
+
+/* Media can flow when a pair is chosen and the keys are there. */
+static void tell_when_ready(struct relay *relay, struct stream *stream)
+{
+	const struct secure *secure = stream->secure;
+
+	if (secure->agent && !agent_is_ready(secure->agent))
+		return;
+	if (secure->mode == MP_SECURE_DTLS &&
+	    (!secure->assoc[0] || assoc_state(secure->assoc[0]) != ASSOC_DONE))
+		return;
+	if (secure->agent || secure->mode == MP_SECURE_DTLS)
+		tell(relay, stream, 0);
+}
+
+static void shaken(struct relay *relay, struct stream *stream, unsigned component)
+{
+	struct secure *secure = stream->secure;
+	const struct assoc *assoc = secure->assoc[component];
+	uint8_t tx[ASSOC_KEY_BYTES], rx[ASSOC_KEY_BYTES];
+	enum media_suite suite;
+
+	if (assoc_state(assoc) == ASSOC_FAILED) {
+		log_warn("media.dtls",
+			 assoc_error(assoc) == -EACCES
+				 ? "the other side shows another certificate than signalling announced: "
+				   "no media flows"
+				 : "the handshake for the keys of a call failed: no media flows",
+			 kv_int("stream", (int64_t)stream->id), kv_err(assoc_error(assoc)));
+		tell(relay, stream, assoc_error(assoc));
+		return;
+	}
+	suite = assoc_keys(assoc, tx, rx);
+	way_set(&secure->keys[component].tx, suite, tx);
+	way_set(&secure->keys[component].rx, suite, rx);
+	OPENSSL_cleanse(tx, sizeof(tx));
+	OPENSSL_cleanse(rx, sizeof(rx));
+	tell_when_ready(relay, stream);
+}
+
+static void shake_receive(struct relay *relay, struct stream *stream, const struct sock *sock,
+			 struct msghdr *msg, const uint8_t *data, size_t len)
+{
+	struct secure *secure = stream->secure;
+	struct assoc *assoc = secure->assoc[sock->is_rtcp];
+	union net_addr local;
+	struct reply reply = { relay, sock, msg->msg_name, &local };
+	enum assoc_state before;
+
+	/* Only from an address that ICE has proved, or that media would be taken from. */
+	if (!assoc || !path_source_ok(relay, stream, sock, msg))
+		return;
+	path_local(&local, msg);
+	if (local.sa.sa_family == AF_UNSPEC)
+		local = stream->local;
+	before = assoc_state(assoc);
+	if (assoc_receive(assoc, data, len, reply_h, &reply) != before &&
+	    assoc_state(assoc) >= ASSOC_DONE)
+		shaken(relay, stream, sock->is_rtcp);
+}
+
+static void shake_tick(struct relay *relay, struct stream *stream, unsigned component)
+{
+	struct assoc *assoc = stream->secure->assoc[component];
+	struct reply reply = { relay, component ? &stream->slot->rtcp : &stream->slot->rtp,
+			       component ? &stream->rtcp_dst : &stream->dst, &stream->local };
+	enum assoc_state before, after;
+
+	if (!assoc || !net_addr_isset(reply.to) ||
+	    (component && (stream->flags & MP_REMOTE_MUX)))
+		return;
+	before = assoc_state(assoc);
+	if (before == ASSOC_NEW)
+		after = assoc_start(assoc, reply_h, &reply);
+	else
+		after = assoc_tick(assoc, relay->now_us, reply_h, &reply);
+	if (after != before && after >= ASSOC_DONE)
+		shaken(relay, stream, component);
+}
+
+static void shake_end(struct secure *secure)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		assoc_free(secure->assoc[i]);
+		secure->assoc[i] = NULL;
+	}
+}
+
+static void shake_begin(struct relay *relay, struct stream *stream, const struct mp_secure *msg)
+{
+	struct secure *secure = stream->secure;
+	struct assoc_opts opts = { .identity = relay->identity,
+				   .active = msg->active,
+				   .hash = msg->hash,
+				   .fingerprint = msg->fingerprint };
+	int err = 0;
+
+	if (secure->assoc[0] && assoc_is_same(secure->assoc[0], &opts))
+		return; /* a re-INVITE: the association goes on */
+	shake_end(secure);
+	for (unsigned i = 0; i < 2; i++) {
+		way_clear(&secure->keys[i].tx);
+		way_clear(&secure->keys[i].rx);
+		if (!err)
+			err = assoc_alloc(&secure->assoc[i], &opts);
+	}
+	secure->told = false;
+	if (err)
+		tell(relay, stream, err);
+}
+
+/* ------------------------------------------------------------------ receiving */
+
 bool secure_receive(struct relay *relay, struct stream *stream, struct sock *sock,
 		    struct msghdr *msg, uint8_t *data, size_t *len)
 {
 	struct secure *secure = stream->secure;
+	bool is_rtcp;
 
+	/* RFC 7983: STUN, DTLS and media share the port and differ in the first byte. */
+	if (*len && data[0] < 64) {
+		if (binding_is(data, *len) && secure->agent) {
+			agent_receive(secure->agent, relay, stream, sock, msg, data, *len);
+			tell_when_ready(relay, stream);
+			shake_tick(relay, stream, 0);
+		} else if (data[0] >= 20) {
+			shake_receive(relay, stream, sock, msg, data, *len);
+		}
+		return false;
+	}
 	if (secure->mode == MP_SECURE_OFF)
 		return true;
-	return unprotect(&secure->rx, data, len, sock->is_rtcp || hdr_is_rtcp(data, *len));
+	is_rtcp = sock->is_rtcp || hdr_is_rtcp(data, *len);
+	return unprotect(&keys_of(stream, is_rtcp)->rx, data, len, is_rtcp);
+}
+
+bool secure_source_ok(const struct stream *stream, const union net_addr *from)
+{
+	return agent_knows(stream->secure->agent, from);
 }
 
 /* ------------------------------------------------------------------ commands */
@@ -226,12 +402,13 @@ static struct secure *get(struct stream *stream)
 	return stream->secure;
 }
 
-int secure_set_keys(struct stream *stream, enum media_suite suite, const uint8_t *key_tx,
-		    const uint8_t *key_rx)
+static void plain_begin(struct secure *secure)
 {
-	way_set(&stream->secure->tx, suite, key_tx);
-	way_set(&stream->secure->rx, suite, key_rx);
-	return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		way_clear(&secure->keys[i].tx);
+		way_clear(&secure->keys[i].rx);
+	}
+	shake_end(secure);
 }
 
 void secure_on_secure(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
@@ -246,13 +423,59 @@ void secure_on_secure(struct relay *relay, struct stream *stream, const struct m
 		return;
 
 	secure->mode = msg->mode;
-	if (msg->mode == MP_SECURE_SDES) {
-		way_set(&secure->tx, msg->suite_tx, msg->key_tx);
-		way_set(&secure->rx, msg->suite_rx, msg->key_rx);
-	} else if (msg->mode == MP_SECURE_OFF) {
-		way_clear(&secure->tx);
-		way_clear(&secure->rx);
+	if (msg->mode == MP_SECURE_DTLS) {
+		shake_begin(relay, stream, msg);
+		return;
 	}
+	if (msg->mode == MP_SECURE_OFF) {
+		plain_begin(secure);
+		return;
+	}
+	shake_end(secure);
+	way_set(&secure->keys[0].tx, msg->suite_tx, msg->key_tx);
+	way_set(&secure->keys[0].rx, msg->suite_rx, msg->key_rx);
+}
+
+void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
+{
+	const struct mp_ice *msg = (const void *)hdr;
+	struct secure *secure = get(stream);
+
+	if (secure == &no_memory)
+		return;
+	if (msg->flags & MP_ICE_OFF) {
+		agent_free(secure->agent);
+		secure->agent = NULL;
+		stream->ice = false;
+		return;
+	}
+	if (!secure->agent)
+		secure->told = false;
+	if (agent_set(&secure->agent, relay, stream, msg))
+		tell(relay, stream, -ENOMEM);
+	stream->ice = true;
+}
+
+void secure_on_candidate(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
+{
+	if (stream->secure && stream->secure->agent)
+		agent_candidate(stream->secure->agent, relay, stream, (const void *)hdr);
+}
+
+void secure_tick(struct relay *relay, struct stream *stream)
+{
+	struct secure *secure = stream->secure;
+	int err;
+
+	if (secure->agent) {
+		err = agent_tick(secure->agent, relay, stream);
+		if (err) {
+			secure->told = false; /* also when it had worked before */
+			tell(relay, stream, err);
+		}
+	}
+	shake_tick(relay, stream, 0);
+	shake_tick(relay, stream, 1);
 }
 
 void secure_free(struct stream *stream)
@@ -260,9 +483,10 @@ void secure_free(struct stream *stream)
 	struct secure *secure = stream->secure;
 
 	stream->secure = NULL;
+	stream->ice = false;
 	if (!secure || secure == &no_memory)
 		return;
-	way_clear(&secure->tx);
-	way_clear(&secure->rx);
+	plain_begin(secure);
+	agent_free(secure->agent);
 	free(secure);
 }

@@ -24,21 +24,16 @@ bool secure_receive(struct relay *relay, struct stream *stream, struct sock *soc
 /* Protects in place; SECURE_TRAILER bytes follow data. False: no keys yet, or refused: do not send. */
 bool secure_protect(struct stream *stream, uint8_t *data, size_t *len, bool is_rtcp);
 
-/* True when ICE decides from where the stream takes packets and where they go. */
-bool secure_has_ice(const struct stream *stream);
-bool secure_source_ok(struct stream *stream, const union net_addr *from);
+/* The address has passed a check of ICE; only for streams that have it (stream->ice). */
+bool secure_source_ok(const struct stream *stream, const union net_addr *from);
 
 /* MP_SECURE, MP_ICE and MP_CANDIDATE. */
 void secure_on_secure(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 void secure_on_candidate(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 
-/* Timers of DTLS and ICE, at each housekeeping of the relay. */
+/* What is due of DTLS and ICE: at each housekeeping of the relay, and when an address becomes known. */
 void secure_tick(struct relay *relay, struct stream *stream);
 void secure_free(struct stream *stream);
-
-/* Keys that DTLS agreed on: master key and salt of each direction. */
-int secure_set_keys(struct stream *stream, enum media_suite suite, const uint8_t *key_tx,
-		    const uint8_t *key_rx);
 
 #endif

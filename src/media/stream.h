@@ -128,6 +128,7 @@ struct stream {
 
 	struct audio *audio;          /* the slow path (media/audio.h); NULL: packets only pass */
 	struct secure *secure;        /* SRTP, DTLS, ICE; NULL: plain RTP */
+	bool ice;                     /* its checks say who may send and who is sent to */
 	union net_addr sdp, sdp_rtcp; /* as told */
 	union net_addr dst;           /* where RTP goes */
 	union net_addr src;           /* latched source */

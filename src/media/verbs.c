@@ -11,6 +11,8 @@ relay_verb_h *const relay_verbs[MP_TYPES] = {
 	[MP_RECORD_SET] = record_on_set,
 	[MP_ROOM_LEAVE] = room_on_leave,
 	[MP_SECURE] = secure_on_secure,
+	[MP_ICE] = secure_on_ice,
+	[MP_CANDIDATE] = secure_on_candidate,
 	[MP_PLAY] = play_on_play,
 	[MP_PLAY_STOP] = play_on_stop,
 };

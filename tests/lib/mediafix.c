@@ -235,6 +235,9 @@ void leg_event(const struct media_event *event, void *arg)
 		leg->last_played = *event;
 		break;
 	case MEDIA_EV_SECURED:
+		leg->secured++;
+		leg->secured_err = event->err;
+		break;
 	case MEDIA_EV_RECORDED:
 	case MEDIA_EV_TALKING:
 	case MEDIA_EV_FAX:

@@ -34,6 +34,8 @@ struct leg { /* a stream and what it told */
 	uint16_t port, rtcp_port;
 	int err;
 	bool failed, lost, timed_out, has_stats;
+	unsigned secured;
+	int secured_err;
 	unsigned latched, digits;
 	struct sa remote;
 	char digit[32];
