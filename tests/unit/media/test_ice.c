@@ -99,7 +99,7 @@ static unsigned check(struct phone *phone, uint16_t port, const struct wish *wis
 
 	mbuf_rewind(mb);
 	mbuf_resize(mb, 512);
-	mb->end = phone_recv(phone->rtp, mb->buf, 512, 300);
+	mb->end = phone_recv(phone->rtp, mb->buf, 512, 3000);
 	if (!mb->end) {
 		mem_deref(mb);
 		return 0;
@@ -132,10 +132,10 @@ static void assert_talk(struct pair *pair, struct phone *at)
 	uint8_t mark;
 
 	phone_send(at, pair->a.port, 8, 0x11);
-	assert_true(phone_hear(&pair->pb, &hdr, &mark, 1000));
+	assert_true(phone_hear(&pair->pb, &hdr, &mark, 3000));
 	assert_int_equal(mark, 0x11);
 	phone_send(&pair->pb, pair->b.port, 8, 0x22);
-	assert_true(phone_hear(at, &hdr, &mark, 1000));
+	assert_true(phone_hear(at, &hdr, &mark, 3000));
 	assert_int_equal(mark, 0x22);
 }
 
@@ -246,7 +246,7 @@ static void we_check_who_does_not_check_us(void **state)
 
 		mbuf_rewind(mb);
 		fix_run(10);
-		mb->end = phone_recv(pair.pa.rtp, mb->buf, 512, 1500);
+		mb->end = phone_recv(pair.pa.rtp, mb->buf, 512, 5000);
 		assert_true(mb->end > 0);
 		assert_int_equal(stun_msg_decode(&request, mb, &unknown), 0);
 		assert_int_equal(stun_msg_chk_fingerprint(request), 0);
@@ -332,7 +332,7 @@ static void srtp_talk(struct pair *pair, struct assoc *assoc)
 	memset(data + HDR_RTP_BYTES, 0x31, 160);
 	assert_int_equal(srtp_encrypt(srtp_tx, &mb), 0);
 	phone_send_raw(pair->pa.rtp, pair->a.port, data, mb.end);
-	assert_true(phone_hear(&pair->pb, &hdr, &mark, 1000));
+	assert_true(phone_hear(&pair->pb, &hdr, &mark, 3000));
 	assert_int_equal(mark, 0x31);
 
 	phone_send(&pair->pb, pair->b.port, 8, 0x32);

@@ -144,9 +144,9 @@ static void every_suite_meets_plain_and_every_other(void **state)
 			pair_open(*state, &pair, &suites[i], others[k]);
 			for (uint8_t n = 1; n < 10; n++) {
 				say(&pair.a, n);
-				assert_int_equal(hear(&pair.b, 1000), n);
+				assert_int_equal(hear(&pair.b, 3000), n);
 				say(&pair.b, n + 100);
-				assert_int_equal(hear(&pair.a, 1000), n + 100);
+				assert_int_equal(hear(&pair.a, 3000), n + 100);
 			}
 			pair_close(&pair);
 		}
@@ -186,7 +186,7 @@ static void a_packet_counts_once(void **state)
 	len = make_rtp(&pair.a, data, sizeof(data), 9);
 	memcpy(copy, data, len);
 	phone_send_raw(pair.a.phone.rtp, pair.a.leg.port, data, len);
-	assert_int_equal(hear(&pair.b, 1000), 9);
+	assert_int_equal(hear(&pair.b, 3000), 9);
 	phone_send_raw(pair.a.phone.rtp, pair.a.leg.port, copy, len);
 	assert_int_equal(hear(&pair.b, 100), -1);
 	pair_close(&pair);
@@ -201,7 +201,7 @@ static void the_same_keys_again_change_nothing(void **state)
 	pair.a.phone.seq = 65530;
 	for (uint8_t n = 1; n < 20; n++) {
 		say(&pair.a, n);
-		assert_int_equal(hear(&pair.b, 1000), n);
+		assert_int_equal(hear(&pair.b, 3000), n);
 		side_keys(&pair.a);
 		side_keys(&pair.b);
 		fix_sync(&pair.b.leg);
@@ -249,7 +249,7 @@ static void many_sources_are_served_and_bounded(void **state)
 		assert_int_equal(srtp_alloc(&pair.a.tx, suites[0].re, pair.a.key_phone, len, 0), 0);
 		pair.a.phone.ssrc = ssrc;
 		say(&pair.a, (uint8_t)ssrc);
-		assert_int_equal(hear(&pair.b, 1000), ssrc);
+		assert_int_equal(hear(&pair.b, 3000), ssrc);
 	}
 	pair_close(&pair);
 }
@@ -302,15 +302,15 @@ static void encryption_may_end(void **state)
 
 	pair_open(*state, &pair, &suites[0], NULL);
 	say(&pair.a, 1);
-	assert_int_equal(hear(&pair.b, 1000), 1);
+	assert_int_equal(hear(&pair.b, 3000), 1);
 	media_set_secure(pair.a.leg.stream, &(struct media_secure){ .mode = MEDIA_PLAIN });
 	fix_sync(&pair.a.leg);
 	pair.a.tx = mem_deref(pair.a.tx);
 	pair.a.rx = mem_deref(pair.a.rx);
 	say(&pair.a, 2);
-	assert_int_equal(hear(&pair.b, 1000), 2);
+	assert_int_equal(hear(&pair.b, 3000), 2);
 	say(&pair.b, 3);
-	assert_int_equal(hear(&pair.a, 1000), 3);
+	assert_int_equal(hear(&pair.a, 3000), 3);
 	pair_close(&pair);
 }
 
