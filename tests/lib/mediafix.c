@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -128,6 +129,32 @@ void fix_disconnect(struct fix *fix)
 	fix->up = false;
 }
 
+/*
+ * Tests run side by side: each process has a range of its own, below the kernel's own ports. A name
+ * in the abstract namespace marks it as taken, until the process ends.
+ */
+static uint16_t range_first(void)
+{
+	static uint16_t first;
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (first)
+		return first;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	for (int i = 0; i < 120 && !first; i++) {
+		unsigned range = ((unsigned)getpid() + (unsigned)i) % 120;
+		int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "aoide-test-rtp-%u", range);
+
+		if (!bind(fd, (const struct sockaddr *)&name,
+			  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)))
+			first = (uint16_t)(20000 + range * 100);
+	}
+	assert_true(first);
+	return first;
+}
+
 int fix_setup(void **state)
 {
 	struct fix *fix = calloc(1, sizeof(*fix));
@@ -138,8 +165,7 @@ int fix_setup(void **state)
 	assert_non_null(mkdtemp(fix->dir));
 	(void)snprintf(fix->socket, sizeof(fix->socket), "%s/run/media.sock", fix->dir);
 
-	/* Tests run side by side: the range differs by process, below the kernel's own ports. */
-	fix->rtp_first = (uint16_t)(20000 + getpid() % 120 * 100);
+	fix->rtp_first = range_first();
 	fix->rtp_last = (uint16_t)(fix->rtp_first + 99);
 	fix->threads = 2;
 	assert_int_equal(libre_init(), 0);
