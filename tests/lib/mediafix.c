@@ -130,8 +130,8 @@ void fix_disconnect(struct fix *fix)
 }
 
 /*
- * Tests run side by side: each process has a range of its own, below the kernel's own ports. A name
- * in the abstract namespace marks it as taken, until the process ends.
+ * Tests run side by side: each process has a range of its own, between those of the end-to-end tests
+ * and the kernel's own ports. A name in the abstract namespace marks it as taken, until the process ends.
  */
 static uint16_t range_first(void)
 {
@@ -143,13 +143,13 @@ static uint16_t range_first(void)
 		return first;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	for (int i = 0; i < 120 && !first; i++) {
-		unsigned range = ((unsigned)getpid() + (unsigned)i) % 120;
+	for (int i = 0; i < 100 && !first; i++) {
+		unsigned range = ((unsigned)getpid() + (unsigned)i) % 100;
 		int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "aoide-test-rtp-%u", range);
 
 		if (!bind(fd, (const struct sockaddr *)&name,
 			  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)))
-			first = (uint16_t)(20000 + range * 100);
+			first = (uint16_t)(21800 + range * 100);
 	}
 	assert_true(first);
 	return first;
