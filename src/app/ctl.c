@@ -632,6 +632,14 @@ static const struct ctl_command {
 	{ "play", 2, 32, false, play, "CALL a|b [SOUND...]",
 	  "let the caller (a) or the other (b) hear sounds: a WAV's full path, a prompt (echo/intro),\n"
 	  "      tone:425/1000, silence:500, dtmf:12; without any: stop" },
+	{ "record", 2, 2, false, ctl_record,
+	  "CALL start|pause|resume|stop [--stereo|--mono] [--opus] [--encrypt]",
+	  "record a call; both sides, each on a channel of its own unless --mono" },
+	{ "spy", 2, 2, false, ctl_spy, "CALL EXTENSION [--whisper|--barge] [--to-caller]",
+	  "ring an extension and let it listen to a call; its keys 4, 5, 6: listen, whisper, join" },
+	{ "room", 0, 0, false, ctl_rooms, "", "conversations with more than two in them" },
+	{ "recording-decrypt", 2, 2, true, ctl_decrypt, "FILE.enc OUT",
+	  "decrypt a recording of this installation" },
 	{ "trace", 1, 1, false, trace, "CALL [--pcap FILE]",
 	  "SIP messages of a call, as text or for Wireshark (- is standard output)" },
 	{ "apply", 0, 1, false, ctl_apply, "[TENANT]",
@@ -657,6 +665,32 @@ static int help(FILE *out)
 struct options {
 	const char *data, *config;
 };
+
+static bool take_flag(struct ctl *ctl, const char *name)
+{
+	bool stereo = false; /* the default */
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{ "--stereo", &stereo },
+		{ "--mono", &ctl->with.mono },
+		{ "--opus", &ctl->with.opus },
+		{ "--encrypt", &ctl->with.encrypt },
+		{ "--whisper", &ctl->with.whisper },
+		{ "--barge", &ctl->with.barge },
+		{ "--to-caller", &ctl->with.to_caller },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (!strcmp(name, flags[i].name)) {
+			*flags[i].flag = true;
+			return true;
+		}
+	}
+
+	return false;
+}
 
 /* Options may stand before and after the command. */
 static int take_options(struct ctl *ctl, struct options *options, int argc, char *argv[],
@@ -694,6 +728,8 @@ static int take_options(struct ctl *ctl, struct options *options, int argc, char
 			ctl->is_json = true;
 		else if (!strcmp(argv[i], "--password-stdin"))
 			ctl->reads_password = true;
+		else if (take_flag(ctl, argv[i]))
+			continue;
 		else if (!strncmp(argv[i], "--", 2))
 			return -EINVAL;
 		else

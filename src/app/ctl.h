@@ -24,6 +24,9 @@ struct ctl {
 	bool is_json;
 	const char *pcap; /* --pcap FILE */
 	bool reads_password; /* --password-stdin */
+	struct {
+		bool mono, opus, encrypt, whisper, barge, to_caller;
+	} with; /* flags of record and spy */
 	int argc;
 	char **argv; /* of the command, without its name */
 };
@@ -38,5 +41,11 @@ void ctl_print_table(const char *const *titles, size_t n_columns, const json_t *
 /* Commands that go to the database (ctl_db.c). */
 int ctl_apply(struct ctl *ctl);
 int ctl_user(struct ctl *ctl);
+
+/* Recordings and rooms (ctl_record.c). */
+int ctl_record(struct ctl *ctl);
+int ctl_spy(struct ctl *ctl);
+int ctl_rooms(struct ctl *ctl);
+int ctl_decrypt(struct ctl *ctl);
 
 #endif

@@ -61,6 +61,9 @@ static int confine_media(const struct config *config)
 		err = allow(rules, config_path(path, sizeof(path), config, "run"), READ | WRITE);
 	if (!err)
 		err = allow(rules, config_path(path, sizeof(path), config, CONFIG_AUDIO_DIR), READ);
+	(void)mkdir(config_path(path, sizeof(path), config, CONFIG_RECORDINGS_DIR), 0700);
+	if (!err)
+		err = allow(rules, path, READ | WRITE | LANDLOCK_ACCESS_FS_MAKE_DIR);
 	if (!err && config->share_dir)
 		err = allow(rules, config->share_dir, READ);
 	if (!err && config->moh_file) {

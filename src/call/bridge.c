@@ -436,7 +436,11 @@ static void pass_digit(struct call *call, const struct call_event *event)
 {
 	struct leg *other = partner(call, event->leg);
 
-	if (other)
+	if (!other)
+		return;
+	if (call->room) /* a room mixes sound; keys are for the other side as before */
+		leg_dtmf_send(other, event->digit, event->duration_ms);
+	else
 		leg_dtmf_pass(other, event);
 }
 
@@ -490,6 +494,7 @@ int call_bridge(struct call *call)
 		case CALL_EV_ANSWERED:
 		case CALL_EV_PLAYED:
 		case CALL_EV_RECORDED:
+		case CALL_EV_ROOM_OVER:
 		case CALL_EV_PLAY:
 			break;
 		}

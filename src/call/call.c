@@ -8,6 +8,7 @@
 #include "base/fiber.h"
 #include "base/log.h"
 #include "call/call_play.h"
+#include "call/call_room.h"
 #include "call/engine.h"
 #include "call/leg.h"
 #include "call/leg_secure.h"
@@ -340,10 +341,14 @@ static void call_main(void *arg)
 	live_publish(call, CALL_NEW, CALL_NEW);
 	call_record_save(call);
 
-	engine->o.route_h(call, engine->o.arg);
+	if (call->run_h)
+		call->run_h(call, call->run_arg);
+	else
+		engine->o.route_h(call, engine->o.arg);
 
 	call->end_us = clk_wall_us();
 	call_step_exit(call, outcome_rule(call->result.outcome)->cdr_exit_cause);
+	room_over(call);
 	end_legs(call);
 	call_set_state(call, CALL_ENDED);
 	call_quality_wait(call);
@@ -375,6 +380,40 @@ static int take_offer(struct call *call, struct leg *leg, const struct sip_msg *
 	return leg_secure_check(leg, offer);
 }
 
+int call_alloc(struct call **ret, struct engine *engine, const struct snap_tenant *tenant)
+{
+	struct call *call = mem_zalloc(sizeof(*call), call_destructor);
+
+	if (!call)
+		return -ENOMEM;
+
+	call->engine = engine;
+	call->id = engine->next_call_id++;
+	call->tenant = snap_tenant_ref(tenant);
+	call->start_us = clk_wall_us();
+	call->result.outcome = OUTCOME_HANGUP;
+	engine_unique_id(engine, call->linkedid, sizeof(call->linkedid));
+	*ret = call;
+	return 0;
+}
+
+int call_begin(struct call *call)
+{
+	struct engine *engine = call->engine;
+	int err;
+
+	err = fiber_spawn(&call->fiber, "call", call_main, call);
+	if (err)
+		return err;
+
+	/* From here on the fiber ends the call, also when a dialog never came to be. */
+	list_append(&engine->calls, &call->le, call);
+	hash_append(engine->by_linkedid, hash_joaat_str(call->linkedid), &call->he, call);
+	engine->n_calls++;
+	engine->calls_total++;
+	return 0;
+}
+
 int call_incoming(struct engine *engine, const struct sip_msg *msg,
 		  const struct snap_account *account)
 {
@@ -390,17 +429,11 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 		return -EUNAVAILABLE;
 	}
 
-	call = mem_zalloc(sizeof(*call), call_destructor);
-	if (!call)
-		return -ENOMEM;
+	err = call_alloc(&call, engine, account->tenant);
+	if (err)
+		return err;
 
-	call->engine = engine;
-	call->id = engine->next_call_id++;
-	call->tenant = snap_tenant_ref(account->tenant);
 	call->caller_ext = extension;
-	call->start_us = clk_wall_us();
-	call->result.outcome = OUTCOME_HANGUP;
-	engine_unique_id(engine, call->linkedid, sizeof(call->linkedid));
 	str_ncpy(call->account_name, account->username, sizeof(call->account_name));
 	(void)pl_strcpy(&msg->uri.user, call->called, sizeof(call->called));
 	(void)re_snprintf(call->source, sizeof(call->source), "%J", &msg->src);
@@ -423,17 +456,12 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 		goto out;
 	}
 
-	err = fiber_spawn(&call->fiber, "call", call_main, call);
+	err = call_begin(call);
 	if (err) {
 		(void)sip_reply(edge_sip(engine->o.edge), msg, 503, "Service Unavailable");
 		goto out;
 	}
 
-	/* From here on the fiber ends the call, also when the dialog never came to be. */
-	list_append(&engine->calls, &call->le, call);
-	hash_append(engine->by_linkedid, hash_joaat_str(call->linkedid), &call->he, call);
-	engine->n_calls++;
-	engine->calls_total++;
 	call->a = leg;
 	leg_count(leg, extension);
 

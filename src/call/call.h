@@ -42,6 +42,7 @@ enum call_event_type {
 			       came (call/leg_dtmf.c) */
 	CALL_EV_PLAYED,     /* a sequence of the leg is over: id, reason, digit, span_ms, err */
 	CALL_EV_RECORDED,   /* a recording of the leg is over: the same, and bytes */
+	CALL_EV_ROOM_OVER,  /* the conversation that the leg was a guest of is over (call_room.h) */
 	CALL_EV_PLAY,       /* an operator plays to the leg; call_next() deals with it */
 };
 
@@ -75,6 +76,10 @@ struct call_step {
 };
 
 struct call_quality;
+struct call_room;
+
+/* Runs in the fiber of a call that the PBX makes, in the place of the routing loop. */
+typedef void(call_run_h)(struct call *call, void *arg);
 
 struct call {
 	struct le le;                   /* engine->calls */
@@ -89,6 +94,10 @@ struct call {
 	struct list events;
 	struct list steps;
 	uint32_t n_events, n_steps;
+	uint32_t n_recordings;          /* begun so far */
+	struct call_room *room;         /* others join its two; NULL: a bridge */
+	call_run_h *run_h;              /* NULL: it came in, and is routed */
+	void *run_arg;
 	uint32_t n_plays;               /* sequences begun: the newest one's id */
 	enum call_state state;
 	uint64_t id;                    /* in the journal */
@@ -108,6 +117,18 @@ struct call {
 /* Takes the INVITE over (100 Trying) and starts the fiber. */
 int call_incoming(struct engine *engine, const struct sip_msg *msg,
 		  const struct snap_account *account);
+
+/*
+ * A call that the PBX makes, for an extension: run_h runs in its fiber, usually beginning with
+ * call_ring_caller(). called: what it is about, for lists and its CDR. Returns 0, -EUNAVAILABLE, -ENOMEM.
+ */
+int call_originate(struct engine *engine, const struct snap_tenant *tenant,
+		   const struct snap_extension *extension, const char *called, call_run_h *run_h,
+		   void *arg);
+
+/* For call.c and originate.c: a new call, and its start; after an error deref it. */
+int call_alloc(struct call **ret, struct engine *engine, const struct snap_tenant *tenant);
+int call_begin(struct call *call);
 
 /* Asks the fiber to end the call, whatever it does. */
 void call_hangup(struct call *call);
@@ -150,6 +171,21 @@ struct dial_target {
 	struct sa dst;
 	int tp;
 };
+
+struct dial_identity { /* who calls, as the phone shows it */
+	const char *number, *name;
+};
+/* Sends the INVITE with leg->offer to a phone. Returns 0 or why not. */
+int dial_invite(struct leg *leg, const struct dial_target *target, const struct dial_identity *identity);
+
+/*
+ * In the fiber of call_originate(): rings, and who answers first becomes the caller (call->a).
+ *
+ * Returns 0, -ENOANSWER (nobody took it in time, or no phone could be rung), -EHANGUP (the call was
+ * ended meanwhile), -EUNAVAILABLE.
+ */
+int call_ring_caller(struct call *call, const struct dial_target *targets, size_t n,
+		     const struct dial_identity *identity, uint32_t ring_ms);
 
 struct dial_opts {
 	uint32_t ring_ms;

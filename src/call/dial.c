@@ -118,19 +118,18 @@ static int open_streams(struct call *call)
 	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
 }
 
-static const char *identity_headers(const struct leg *leg, char *buf, size_t size)
+static const char *identity_headers(const struct leg *leg, const struct dial_identity *identity,
+				    char *buf, size_t size)
 {
-	const struct call *call = leg->call;
-
 	/* PLT-38 default, D-091: who calls, asserted by us. */
-	if (re_snprintf(buf, size, "P-Asserted-Identity: \"%s\" <sip:%s@%j>\r\n",
-			call_caller_name(call), call_caller_number(call), &leg->local) < 0)
+	if (re_snprintf(buf, size, "P-Asserted-Identity: \"%s\" <sip:%s@%j>\r\n", identity->name,
+			identity->number, &leg->local) < 0)
 		return NULL;
 
 	return buf;
 }
 
-static int invite_target(struct leg *leg, const struct dial_target *target)
+int dial_invite(struct leg *leg, const struct dial_target *target, const struct dial_identity *identity)
 {
 	struct call *call = leg->call;
 	const struct snap_sip *sip = snap_sip(call->engine->o.snap);
@@ -145,7 +144,7 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 	if (!text)
 		return -EMSGSIZE;
 
-	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", call_caller_number(call), &leg->local);
+	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", identity->number, &leg->local);
 	(void)re_snprintf(to, sizeof(to), "sip:%s@%j", call->called, &leg->local);
 
 	err = inv_invite(&leg->inv, call->engine->o.edge,
@@ -153,14 +152,14 @@ static int invite_target(struct leg *leg, const struct dial_target *target)
 				  .ruri = target->uri,
 				  .to_uri = to,
 				  .from_uri = from,
-				  .from_name = call_caller_name(call),
-				  .contact_user = call_caller_number(call),
+				  .from_name = identity->name,
+				  .contact_user = identity->number,
 				  .dst = &target->dst,
 				  .tp = target->tp,
 				  .routes = routes,
 				  .n_routes = target->path[0] ? 1 : 0,
 				  .sdp = text,
-				  .hdrs = identity_headers(leg, hdrs, sizeof(hdrs)),
+				  .hdrs = identity_headers(leg, identity, hdrs, sizeof(hdrs)),
 				  .session_expires_s = sip->session_expires_s,
 				  .min_se_s = sip->min_se_s,
 			  },
@@ -216,6 +215,8 @@ static bool all_direct(const struct call *call, const struct dial_target *target
 static int set_out(struct dial *dial, const struct dial_target *targets, size_t n)
 {
 	struct call *call = dial->call;
+	struct dial_identity identity = { .number = call_caller_number(call),
+					  .name = call_caller_name(call) };
 	int err;
 
 	call->a->direct = all_direct(call, targets, n);
@@ -242,7 +243,7 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 		if (leg == call->a)
 			continue;
 
-		err = invite_target(leg, &targets[leg->target]);
+		err = dial_invite(leg, &targets[leg->target], &identity);
 		if (err) {
 			note_failure(dial, err == -ENOTSUP ? 488 : 500, 0);
 			leg_end(leg, 0, NULL, 0);
@@ -449,7 +450,9 @@ static bool ask_again(struct dial *dial, struct leg *leg, uint16_t scode)
 		return false;
 
 	leg->state = LEG_NEW;
-	return !invite_target(leg, &dial->targets[leg->target]);
+	return !dial_invite(leg, &dial->targets[leg->target],
+			    &(struct dial_identity){ .number = call_caller_number(dial->call),
+						     .name = call_caller_name(dial->call) });
 }
 
 /* The one that was heard has gone: the caller hears the next that had something to say. */

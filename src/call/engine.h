@@ -41,6 +41,7 @@ struct engine_opts {
 	struct writer *writer;         /* CDRs; NULL in tests */
 	struct call_journal *journal;  /* NULL in tests */
 	struct bus *bus;               /* NULL in tests */
+	const uint8_t *recording_key;  /* VAULT_KEY_BYTES; NULL: nothing can be encrypted */
 	engine_route_h *route_h;
 	void *arg;
 };
@@ -49,6 +50,9 @@ struct engine {
 	struct engine_opts o;
 	struct list calls;
 	struct hash *by_linkedid;
+	struct list recordings;        /* that are not over, or wait for their call's end */
+	struct list rooms;
+	uint32_t next_recording_id;
 	struct list unsafe_cdrs;       /* posted, not yet acknowledged (call/record.c) */
 	struct hash *usage;            /* active calls per extension */
 	uint32_t n_calls;

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "call/call.h"
+#include "call/call_record.h"
+#include "call/call_room.h"
 #include "call/engine.h"
 #include "sip/inv.h"
 #include "snapshot/snapshot.h"
@@ -69,6 +71,8 @@ static void leave_call(struct leg *leg)
 		engine_usage_remove(leg->engine, leg->counted);
 	leg->counted = NULL;
 
+	room_leave_guest(leg);
+	recording_leg_gone(leg);
 	leg_dtmf_close(leg);
 	leg_media_close(leg);
 	if (call->a == leg)

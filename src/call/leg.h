@@ -18,6 +18,7 @@ struct call;
 struct engine;
 struct inv;
 struct leg_secure;
+struct room_guest;
 struct media_stream;
 struct snap_account;
 struct snap_extension;
@@ -47,6 +48,7 @@ struct leg {
 	struct sdesc *remote;             /* what it last said */
 	struct sdesc *local_desc;         /* what we last said to it */
 	struct leg_dtmf dtmf;
+	struct room_guest *guest;         /* of another call's conversation (call_room.h) */
 	bool we_offered;                  /* local_desc was the offer and remote answers it */
 	struct sdesc *offer;              /* prepared, not yet sent (call_dial) */
 	struct neg_lines lines;           /* of its partner, for each of its own */
@@ -120,6 +122,8 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc);
 void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *lines);
 /* Line by line, both ways. */
 void leg_media_bridge(struct leg *a, struct leg *b);
+/* The stream of its first line of sound that is in use; NULL none. Borrowed. */
+struct media_stream *leg_sound(const struct leg *leg);
 void leg_media_close(struct leg *leg);
 /* Ends streams of lines that are not in use: after an offer that came to nothing. */
 void leg_media_tidy(struct leg *leg);

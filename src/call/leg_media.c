@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "call/call.h"
+#include "call/call_room.h"
 #include "call/engine.h"
 #include "call/leg_secure.h"
 #include "call/quality.h"
@@ -380,12 +381,27 @@ void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *l
 	peer->lines = inverse;
 }
 
+struct media_stream *leg_sound(const struct leg *leg)
+{
+	for (size_t i = 0; i < leg->n_streams; i++) {
+		if (leg->streams[i] && is_on(leg, i) && leg->remote->media[i].kind == SDESC_AUDIO)
+			return leg->streams[i];
+	}
+
+	return NULL;
+}
+
 void leg_media_bridge(struct leg *a, struct leg *b)
 {
+	/* While others are in the conversation its sound meets in their room. */
+	const bool in_room = a->call && room_holds(a->call);
+
 	for (size_t i = 0; i < a->n_streams; i++) {
 		const int8_t k = a->lines.of[i];
 
-		if (k >= 0 && (size_t)k < b->n_streams && a->streams[i] && b->streams[k])
+		if (k < 0 || (size_t)k >= b->n_streams || !a->streams[i] || !b->streams[k])
+			continue;
+		if (!in_room || a->streams[i] != leg_sound(a))
 			media_bridge(a->streams[i], b->streams[k]);
 	}
 

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "call/call.h"
+#include "call/call_record.h"
 #include "call/cdr.h"
 #include "call/engine.h"
 #include "call/journal.h"
@@ -179,7 +180,10 @@ static void post_cdr(struct engine *engine, const struct cdr *cdr, uint64_t call
 
 void call_record_finish(struct call *call)
 {
-	post_cdr(call->engine, fill_cdr(call), call->id);
+	const struct cdr *cdr = fill_cdr(call);
+
+	recording_call_ended(call, cdr);
+	post_cdr(call->engine, cdr, call->id);
 }
 
 void call_record_sweep(struct engine *engine)

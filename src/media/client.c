@@ -51,6 +51,8 @@ struct media {
 	size_t n_orphans;
 	media_up_h *up_h;
 	void *arg;
+	media_event_h *recorded_h;
+	void *recorded_arg;
 };
 
 struct media_stream {
@@ -475,6 +477,7 @@ static void on_recorded(struct media *media, const struct mp_hdr *hdr)
 	struct media_stream *stream = stream_find(media, hdr->stream);
 	struct media_event event = {
 		.type = MEDIA_EV_RECORDED,
+		.stream_id = hdr->stream,
 		.err = msg->err,
 		.id = msg->record,
 		.reason = msg->reason,
@@ -483,6 +486,8 @@ static void on_recorded(struct media *media, const struct mp_hdr *hdr)
 		.digit = msg->reason == MEDIA_END_DIGIT ? wire_digit_of(msg->event) : 0,
 	};
 
+	if (media->recorded_h)
+		media->recorded_h(&event, media->recorded_arg);
 	/* Also of a stream that was closed: its recordings end with it, and somebody waits for them. */
 	if (stream)
 		stream_event(stream, &event);
@@ -1097,6 +1102,12 @@ int media_record(struct media_stream *stream, const struct media_record *record)
 		memcpy(msg->key, record->key, sizeof(msg->key));
 	text_set(msg->path, sizeof(msg->path), record->path);
 	return 0;
+}
+
+void media_on_recorded(struct media *media, media_event_h *event_h, void *arg)
+{
+	media->recorded_h = event_h;
+	media->recorded_arg = arg;
 }
 
 static void record_set(struct media_stream *stream, uint32_t id, enum mp_record_verb verb)

@@ -241,6 +241,9 @@ struct media_record {
 	const char *keys;       /* digits that end it, or NULL */
 };
 int media_record(struct media_stream *stream, const struct media_record *record);
+/* RECORDED of all streams, before their own handlers and also of those that are closed and whose handles
+ * are gone: a recording is complete after the stream's end only. Ids are then best unique. */
+void media_on_recorded(struct media *media, media_event_h *event_h, void *arg);
 void media_record_pause(struct media_stream *stream, uint32_t id, bool pause);
 void media_record_stop(struct media_stream *stream, uint32_t id);
 

@@ -73,6 +73,16 @@ static struct dial_target *copy_targets(const struct phone *phones, size_t n)
 	return targets;
 }
 
+int extension_targets(struct dial_target **ret, size_t *n, const struct call *call,
+		      const struct snap_extension *extension)
+{
+	struct phone phones[EXTENSION_MAX_TARGETS];
+
+	*n = find_phones(call, extension, phones);
+	*ret = *n ? copy_targets(phones, *n) : NULL;
+	return *n && !*ret ? -ENOMEM : 0;
+}
+
 int extension_run(struct call *call, const struct snap_extension *extension, struct result *result)
 {
 	struct phone phones[EXTENSION_MAX_TARGETS];

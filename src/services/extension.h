@@ -2,7 +2,10 @@
 #ifndef AOIDE_SERVICES_EXTENSION_H
 #define AOIDE_SERVICES_EXTENSION_H
 
+#include <stddef.h>
+
 struct call;
+struct dial_target;
 struct result;
 struct snap_extension;
 
@@ -14,5 +17,10 @@ struct snap_extension;
  */
 int extension_run(struct call *call, const struct snap_extension *extension,
 		  struct result *result);
+
+/* Where the extension's phones are now; the account that calls does not ring itself. ret: n of them, to
+ * be mem_deref()ed; NULL when there are none. Returns 0 or -ENOMEM. */
+int extension_targets(struct dial_target **ret, size_t *n, const struct call *call,
+		      const struct snap_extension *extension);
 
 #endif

@@ -15,10 +15,13 @@
 #include "base/mem.h"
 #include "bus/bus.h"
 #include "call/call_play.h"
+#include "call/call_record.h"
+#include "call/call_room.h"
 #include "call/engine.h"
 #include "call/journal.h"
 #include "call/live.h"
 #include "db/writer.h"
+#include "services/spy.h"
 #include "sip/edge.h"
 #include "sip/registrar.h"
 #include "snapshot/snapshot.h"
@@ -206,6 +209,88 @@ static int run_play(struct commands *commands, const json_t *data, json_t **ret)
 	return err;
 }
 
+static struct call *call_of(const struct commands *commands, const json_t *data)
+{
+	int64_t tenant_id = js_int(data, "tenant_id", 0);
+	struct call *call = engine_call_find(commands->engine, js_str(data, "linkedid", ""));
+
+	return call && (!tenant_id || call->tenant->id == tenant_id) ? call : NULL;
+}
+
+/* ------------------------------------------------------------------ recordings, rooms */
+
+static int record_start(struct call *call, const json_t *data, struct recording **ret)
+{
+	if (recording_of(call))
+		return -EINUSE;
+	if (!call->a || call->state < CALL_ANSWERED)
+		return -ENOTCONN;
+
+	return recording_start(ret, call, call->a, &(struct record_opts){
+		.direction = js_bool(data, "mono", false) ? RECORD_MIXED : RECORD_STEREO,
+		.opus = js_bool(data, "opus", false),
+		.encrypt = js_bool(data, "encrypt", false),
+		.metadata = true,
+		.type = RECORD_ON_DEMAND,
+		.destination = RECORD_TO_EXTENSION,
+		.owner = call_caller_number(call),
+		.destination_name = call->called_name });
+}
+
+/* On request, of both sides; the file is told. */
+static int run_record(struct commands *commands, const json_t *data, json_t **ret)
+{
+	const char *verb = js_str(data, "verb", "");
+	struct call *call = call_of(commands, data);
+	struct recording *rec;
+	int err = 0;
+
+	if (!call)
+		return -ENOENT;
+
+	rec = mem_ref(recording_of(call));
+	if (!strcmp(verb, "start")) {
+		rec = mem_deref(rec);
+		err = record_start(call, data, &rec);
+	} else if (!rec) {
+		err = -ENODATA; /* nothing is recorded */
+	} else if (!strcmp(verb, "pause") || !strcmp(verb, "resume")) {
+		recording_pause(rec, *verb == 'p');
+	} else if (!strcmp(verb, "stop")) {
+		recording_stop(rec);
+	} else {
+		err = -EINVAL;
+	}
+
+	if (!err)
+		*ret = json_pack("{s:s}", "file", recording_path(rec));
+	mem_deref(rec);
+	return err;
+}
+
+static int run_spy(struct commands *commands, const json_t *data, json_t **ret)
+{
+	struct spy_opts opts = { .extension = js_str(data, "extension", ""),
+				 .to_caller = !strcmp(js_str(data, "to", "b"), "a") };
+	struct call *call = call_of(commands, data);
+	int err;
+
+	if (!call)
+		return -ENOENT;
+	err = room_role_of(&opts.role, js_str(data, "role", "spy"));
+	if (!err)
+		err = spy_start(commands->engine, call, &opts);
+	if (!err)
+		*ret = json_object();
+	return err;
+}
+
+static int run_rooms(struct commands *commands, const json_t *data, json_t **ret)
+{
+	*ret = json_pack("{s:o}", "items", room_list(commands->engine));
+	return *ret ? 0 : -ENOMEM;
+}
+
 static int trace_text(const struct edge *edge, const char *const *callids, size_t n, json_t **ret)
 {
 	char *text = NULL;
@@ -264,6 +349,9 @@ static const struct command commands_table[] = {
 	{ "cmd.switch.calls", run_calls },
 	{ "cmd.switch.hangup", run_hangup },
 	{ "cmd.switch.play", run_play },
+	{ "cmd.switch.record", run_record },
+	{ "cmd.switch.spy", run_spy },
+	{ "cmd.switch.rooms", run_rooms },
 	{ "cmd.switch.certificate", run_certificate },
 	{ "cmd.switch.trace", run_trace },
 };

@@ -18,6 +18,7 @@
 #include "base/seal.h"
 #include "base/timer.h"
 #include "bus/bus.h"
+#include "call/call_record.h"
 #include "call/cdr.h"
 #include "call/engine.h"
 #include "call/journal.h"
@@ -25,6 +26,7 @@
 #include "db/db.h"
 #include "db/writer.h"
 #include "media/client.h"
+#include "media/vault.h"
 #include "services/route.h"
 #include "sip/edge.h"
 #include "sip/inv.h"
@@ -57,14 +59,28 @@ struct sw {
 	struct tmr sweep, drain;
 	uint64_t drain_until_ms;
 	bool is_ready;
+	bool has_recording_key;
+	uint8_t recording_key[VAULT_KEY_BYTES];
 };
 
 /* ------------------------------------------------------------------ what the parts ask of us */
+
+/* What is known about a recording, as a file beside it. The writer's thread. */
+static int recording_apply(struct sw *sw, const void *data, size_t len)
+{
+	char folder[512];
+
+	return recording_writer_apply(config_path(folder, sizeof(folder), sw->config,
+						  CONFIG_RECORDINGS_DIR),
+				      data, len);
+}
 
 static int apply_record(struct db *db, uint32_t kind, const void *data, size_t len, void *arg)
 {
 	if (kind == CDR_RECORD)
 		return cdr_writer_apply(db, kind, data, len);
+	if (kind == RECORDING_RECORD)
+		return recording_apply(arg, data, len);
 	if (kind >= REG_RECORD_FIRST && kind <= REG_RECORD_LAST)
 		return reg_writer_apply(db, kind, data, len);
 
@@ -155,6 +171,8 @@ static void on_media(bool up, void *arg)
 		tell_ready(sw);
 	} else {
 		log_warn("switch.media_lost", "no media process; new calls are refused until it is back");
+		if (sw->engine)
+			recording_media_lost(sw->engine);
 	}
 }
 
@@ -175,6 +193,18 @@ static int open_database(struct sw *sw, struct db **ret)
 			  kv_text("why", text), kv_err(err));
 		(void)sleep(DB_RETRY_S);
 	}
+}
+
+/* Calls go on without it: only what is to be encrypted is then not recorded. */
+static void load_recording_key(struct sw *sw)
+{
+	int err = vault_key_load(sw->recording_key, sw->config->data_dir);
+
+	sw->has_recording_key = !err;
+	if (err)
+		log_error("switch.recording_key",
+			  "recordings cannot be encrypted: recordings.key does not belong to this machine's key",
+			  kv_err(err));
 }
 
 static int start_storage(struct sw *sw)
@@ -336,12 +366,14 @@ static int start_engine(struct sw *sw)
 		.writer = sw->writer,
 		.journal = sw->journal,
 		.bus = sw->bus,
+		.recording_key = sw->has_recording_key ? sw->recording_key : NULL,
 		.route_h = route_run,
 		.arg = sw,
 	});
 	if (err)
 		goto out;
 
+	media_on_recorded(sw->media, recording_event, sw->engine);
 	while (left.head) {
 		struct left_call *call = left.head->data;
 
@@ -455,6 +487,8 @@ int switch_main(const struct config *config)
 	err = fiber_init();
 	if (!err)
 		err = seal_init(config->data_dir);
+	if (!err)
+		load_recording_key(&sw);
 	if (!err)
 		err = start_storage(&sw);
 	if (!err)
