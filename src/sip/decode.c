@@ -15,8 +15,8 @@
 #pragma GCC visibility pop
 
 #define HEADER_BUCKETS 32 /* as in libre */
-#define FIRST_HEADERS  16
-#define MORE_HEADERS   32
+#define FIRST_HEADERS  12
+#define MORE_HEADERS   12
 #define START_LINE_MAX 8192
 
 struct more_headers {

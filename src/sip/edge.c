@@ -17,8 +17,8 @@
 #include "sip/transp_guard.h"
 
 /* A transaction lingers for 32 s: at 1,000 calls/s there are tens of thousands. */
-#define EDGE_CTRANS_BUCKETS 16384
-#define EDGE_STRANS_BUCKETS 16384
+#define EDGE_CTRANS_BUCKETS 65536
+#define EDGE_STRANS_BUCKETS 65536
 #define EDGE_CONN_BUCKETS   4096
 #define EDGE_MAX_DNS        8
 #define EDGE_ROUTE_CACHE_MS 30000
