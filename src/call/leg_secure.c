@@ -47,7 +47,7 @@ struct line {
 };
 
 struct leg_secure {
-	struct line lines[SDESC_MAX_MEDIA];
+	struct line *lines[SDESC_MAX_MEDIA]; /* NULL: nothing said yet; most calls have one */
 	enum { TRY_BESIDE, TRY_ALONE, TRY_PLAIN } attempt; /* at an account with "optional" */
 };
 
@@ -143,16 +143,26 @@ int leg_secure_check(const struct leg *leg, const struct sdesc *desc)
 	return -EACCES;
 }
 
+static void line_destructor(void *arg)
+{
+	explicit_bzero(arg, sizeof(struct line));
+}
+
 static void leg_secure_destructor(void *arg)
 {
-	explicit_bzero(arg, sizeof(struct leg_secure));
+	struct leg_secure *secure = arg;
+
+	for (size_t i = 0; i < SDESC_MAX_MEDIA; i++)
+		mem_deref(secure->lines[i]);
 }
 
 static struct line *line_of(struct leg *leg, size_t i)
 {
 	if (!leg->secure)
 		leg->secure = mem_zalloc(sizeof(*leg->secure), leg_secure_destructor);
-	return leg->secure ? &leg->secure->lines[i] : NULL;
+	if (leg->secure && !leg->secure->lines[i])
+		leg->secure->lines[i] = mem_zalloc(sizeof(struct line), line_destructor);
+	return leg->secure ? leg->secure->lines[i] : NULL;
 }
 
 bool leg_secure_fall_back(struct leg *leg, unsigned scode)
@@ -455,9 +465,9 @@ static void print_session(char *text, const struct leg *leg, const struct sdesc 
 	char group[SDESC_MAX_MID + 8];
 
 	for (size_t i = 0; i < desc->n_media; i++) {
-		const struct line *line = &leg->secure->lines[i];
+		const struct line *line = leg->secure->lines[i];
 
-		if (!desc->media[i].port || !opts->ports[i])
+		if (!line || !desc->media[i].port || !opts->ports[i])
 			continue;
 		ice = ice || (line->has_ice && !line->remote_lite);
 		if (!bundle || grouped || !line->mid[0])
