@@ -1,0 +1,171 @@
+// What the PBX says itself: the echo test, prompts, tones, music by class (issue: media engine, part 6).
+import { join } from 'node:path';
+import { afterAll, describe, expect } from 'vitest';
+
+import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone } from './lib/miniphone.js';
+import type { Pbx } from './lib/pbx.js';
+import { status } from './lib/sipmessage.js';
+import { toneShare, writeTone, type Sound } from './lib/tone.js';
+import { delay, until } from './lib/wait.js';
+
+afterAll(stopPbx);
+
+type Row = Record<string, unknown>;
+
+/** The last second of what a phone has heard. */
+const tail = (sound: Sound, seconds: number): [number, number] => {
+  const end = sound.samples.length / sound.rate;
+  return [Math.max(0, end - seconds), end];
+};
+const callId = async (pbx: Pbx): Promise<string> =>
+  until('the call is listed', async () => (await pbx.ctlJson<Row[]>('calls'))[0]?.['linkedid'] as string | undefined);
+
+/** Runs with an account that may use one codec only. */
+async function withCodec(pbx: Pbx, codec: string, run: () => Promise<void>): Promise<void> {
+  const path = `/api/pbx/v2/account/${await pbx.idOf('account', 'username', pbx.account('101').username)}`;
+  await pbx.configure([{ path, body: { audio_codecs: [codec.toUpperCase()] } }]);
+  try {
+    await run();
+  } finally {
+    await pbx.configure([{ path, body: { audio_codecs: null } }]);
+  }
+}
+
+describe('the echo test', () => {
+  test('[TEL-53] 800 speaks a message, then the caller hears its own voice; the CDR tells it', async ({ pbx, phones }) => {
+    const before = (await pbx.cdrs(0)).length;
+    const alice = await phones.start('101'); // says 400 Hz
+    await alice.dial('800');
+    await alice.waitEvent('CALL_ESTABLISHED');
+    await until('the message is heard', () => {
+      const sound = alice.heard();
+      const [from, to] = tail(sound, 1);
+      return to > 1.5 && alice.heardLevel() > 0.02 && toneShare(sound, 400, from, to) < 0.3;
+    });
+    await alice.hears(400, 30_000); // after the message: its own tone
+    await alice.hangup();
+    const rows = await pbx.cdrs(before + 1);
+    expect(rows[0]).toMatchObject({ caller: '101', called: '800', destination_type: 'service', status: 'OK' });
+    expect(Number(rows[0]?.['bill_secs'])).toBeGreaterThan(2);
+    expect((rows[0]?.['details'] as Row[])[0]).toMatchObject({
+      detail_destination_type: 'service', detail_destination_id: 'echo', detail_exit_cause: 'NCC',
+    });
+  });
+
+  test('a key skips the message, other keys do not', async ({ pbx, phones }) => {
+    const alice = await phones.start('101');
+    await alice.dial('800');
+    await alice.waitEvent('CALL_ESTABLISHED');
+    await until('the message is heard', () => alice.heardLevel() > 0.02);
+    await alice.command('sndcode', '5').catch(() => alice.command('dtmf', '5'));
+    await delay(700);
+    await expect(alice.hears(400, 100)).rejects.toThrow();
+    await alice.command('sndcode', '#').catch(() => alice.command('dtmf', '#'));
+    await alice.hears(400, 2500); // the message takes ten times as long
+    await alice.hangup();
+    await pbx.settled();
+  });
+
+  for (const codecs of ['PCMU', 'G722', 'opus', 'gsm']) {
+    test(`the echo works in ${codecs}`, ({ pbx, phones }) => withCodec(pbx, codecs, async () => {
+      const alice = await phones.start('101', { codecs });
+      await alice.dial('800');
+      await alice.waitEvent('CALL_ESTABLISHED');
+      await until('the message is heard', () => alice.heardLevel() > 0.02);
+      await alice.command('sndcode', '#').catch(() => alice.command('dtmf', '#'));
+      await alice.hears(400, 8000);
+      await alice.hangup();
+      await pbx.settled();
+    }));
+  }
+});
+
+describe('sounds that an operator plays', () => {
+  for (const codecs of ['PCMA', 'G722', 'opus']) {
+    test(`a WAV of 48 kHz has the right pitch in ${codecs}`, ({ pbx, phones }) => withCodec(pbx, codecs, async () => {
+      const path = join(pbx.dataDir, 'audio', `pitch-${codecs}.wav`);
+      writeTone(path, 1100, 3, 48_000);
+      const alice = await phones.start('101', { codecs });
+      const bob = await phones.start('102', { autoAnswer: true, codecs });
+      await alice.dial('102');
+      await alice.waitEvent('CALL_ESTABLISHED');
+      await alice.hears(500);
+      await pbx.ctl('play', await callId(pbx), 'a', path);
+      await alice.hears(1100);
+      await bob.hears(400); // hears the caller all the time
+      await alice.hears(500); // the sound is over: the other side again
+      await alice.hangup();
+      await bob.waitEvent('CALL_CLOSED');
+    }));
+  }
+
+  test('the other party hears a tone until it is stopped; a call that is not there is told', async ({ pbx, phones }) => {
+    const alice = await phones.start('101');
+    const bob = await phones.start('102', { autoAnswer: true });
+    await alice.dial('102');
+    await alice.waitEvent('CALL_ESTABLISHED');
+    const id = await callId(pbx);
+    await pbx.ctl('play', id, 'b', 'tone:850/0');
+    await bob.hears(850);
+    await pbx.ctl('play', id, 'b');
+    await bob.hears(400);
+    await expect(pbx.ctl('play', '1.1', 'a', 'tone:850/100')).rejects.toThrow(/exit 4/);
+    await expect(pbx.ctl('play', id, 'c', 'tone:850/100')).rejects.toThrow(/exit 2/);
+    await alice.hangup();
+  });
+
+  test('[TEL-03] hold and a prompt: the music comes back after it', async ({ pbx, phones }) => {
+    const alice = await phones.start('101');
+    const bob = await phones.start('102', { autoAnswer: true });
+    await alice.dial('102');
+    await alice.waitEvent('CALL_ESTABLISHED');
+    await bob.hears(400);
+    await alice.hold();
+    const id = await callId(pbx);
+    await pbx.ctl('play', id, 'b', 'tone:850/1500');
+    await bob.hears(850);
+    await until('music', () => bob.heardLevel() > 0.005 && toneShare(bob.heard(), 850, ...tail(bob.heard(), 0.5)) < 0.2);
+    await alice.resume();
+    await bob.hears(400);
+    await alice.hangup();
+  });
+
+  test('before the answer it is early media: 183, heard while the phone rings, then both talk', async ({ pbx }) => {
+    let answer = (): void => undefined;
+    const { username, secret } = pbx.account('102');
+    const callee = await MiniPhone.open(username, secret, pbx.facts.sip.udp, {
+      onInvite: (self, call, invite) => {
+        self.respond(call, invite, 180, 'Ringing');
+        answer = () => {
+          call.rtp.fill = 0x2a;
+          call.rtp.start();
+          self.respond(call, invite, 200, 'OK', self.sdp(call.rtp));
+        };
+      },
+    });
+    const from = pbx.account('101');
+    const caller = await MiniPhone.open(from.username, from.secret, pbx.facts.sip.udp);
+    expect(await callee.register()).toBe(200);
+    expect(await caller.register()).toBe(200);
+    const pending = caller.call('102');
+    const call = await until('the call exists', () => caller.calls[0]);
+    await until('180', () => call.provisional.find((m) => status(m) === 180));
+    await pbx.ctl('play', await callId(pbx), 'a', 'tone:425/0');
+    const early = await until('183 with a description', () => call.provisional.find((m) => status(m) === 183 && m.body));
+    expect(early.body).toMatch(/m=audio [1-9]/);
+    await until('the tone', () => call.rtp.received > 20);
+    expect(call.isUp).toBe(false);
+    expect((await pbx.ctlJson<Row[]>('calls'))[0]?.['state']).toBe('ringing');
+    await pbx.ctl('play', await callId(pbx), 'a');
+    answer();
+    await pending;
+    expect(call.status).toBe(200);
+    call.rtp.start();
+    await until('the callee', () => call.rtp.heardFill === 0x2a);
+    expect(await caller.hangup(call)).toBe(200);
+    await caller.close();
+    await callee.close();
+    await pbx.settled();
+  });
+});
