@@ -567,8 +567,9 @@ static void socket_h(int flags, void *arg)
 
 	if (flags & FD_WRITE) {
 		media->writable = true;
-		(void)fd_listen(media->fd, FD_READ, socket_h, media);
 		flush(media);
+		if (media->writable) /* else what is left waits for the next time */
+			(void)fd_listen(media->fd, FD_READ, socket_h, media);
 	}
 
 	mem_ref(media); /* a handler may let go of us */

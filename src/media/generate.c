@@ -21,12 +21,23 @@ bool relay_may_send(const struct stream *stream)
 	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
 }
 
+static void prefetch(const struct stream *stream)
+{
+	__builtin_prefetch(&stream->gen_next);
+	__builtin_prefetch(&stream->play);
+	__builtin_prefetch(&stream->out);
+	__builtin_prefetch(&stream->digits.active);
+	__builtin_prefetch(&stream->tx_packets);
+}
+
 void generate_tick(struct relay *relay)
 {
 	struct stream *next;
 
 	for (struct stream *stream = relay->gens; stream; stream = next) {
 		next = stream->gen_next; /* a tick may take the stream out */
+		if (next) /* thousands that are held do not fit the cache */
+			prefetch(next);
 		if (stream->digits.active)
 			digits_tick(relay, stream);
 		else
