@@ -434,8 +434,8 @@ void audio_unbridge(struct relay *relay, struct stream *stream)
 {
 	route_forget(relay, stream);
 	route_forget(relay, stream->peer);
-	(void)want_set(relay, stream, AUDIO_WANT_SAID, false); /* off cannot fail */
-	(void)want_set(relay, stream->peer, AUDIO_WANT_SAID, false);
+	(void)want_set(relay, stream, AUDIO_WANT_SAID | AUDIO_WANT_MIX, false); /* off cannot fail */
+	(void)want_set(relay, stream->peer, AUDIO_WANT_SAID | AUDIO_WANT_MIX, false);
 }
 
 void audio_formats_changed(struct relay *relay, struct stream *stream)

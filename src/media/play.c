@@ -212,7 +212,7 @@ static enum fetch fetch(struct piece *piece, struct relay *relay, struct play *p
 static void set_flags(struct relay *relay, struct stream *stream)
 {
 	stream->music = stream->hold;
-	stream->playing = stream->play && !stream->play->is_mix;
+	stream->playing = stream->play; /* who mixes speaks the bridge's sound himself */
 	if (play_wants_tick(stream))
 		relay_gen_add(relay, stream);
 	else if (!stream->digits.active)
@@ -242,6 +242,8 @@ static void end(struct relay *relay, struct stream *stream, enum media_end reaso
 	if (reason == MEDIA_END_DONE && play->err && !play->was_heard)
 		reason = MEDIA_END_FAILED;
 	tell_end(relay, stream, play, reason, event);
+	if (play->is_mix && stream->peer)
+		(void)audio_want(relay, stream->peer, AUDIO_WANT_MIX, false); /* off cannot fail */
 	stream->play = NULL;
 	stream->own_wait = 0;
 	play_free(play);
@@ -295,7 +297,27 @@ static struct play *current(const struct stream *stream)
 	return stream->play ? stream->play : stream->hold;
 }
 
-/* Sends what comes next; false when there was nothing to send. */
+/* Finds what comes next; false: nothing, or nothing yet. */
+static bool next_piece(struct piece *piece, struct relay *relay, struct stream *stream,
+		       const struct format *format, uint32_t n)
+{
+	for (struct play *play; (play = current(stream));) {
+		enum fetch got = fetch(piece, relay, play, format, n);
+
+		if (got == FETCH_OK)
+			return true;
+		if (got == FETCH_WAIT) {
+			stream->own_marker = true; /* silence ends with the next packet */
+			return false;
+		}
+		if (play == stream->hold)
+			return false; /* no music at all; it may still come */
+		end(relay, stream, MEDIA_END_DONE, 0);
+	}
+	return false;
+}
+
+/* Sends what comes next as it is in the cache; false when there was nothing to send. */
 static bool send_next(struct relay *relay, struct stream *stream)
 {
 	const struct format format = { .codec = stream->codec,
@@ -305,20 +327,7 @@ static bool send_next(struct relay *relay, struct stream *stream)
 	struct hdr_rtp hdr = { .pt = stream->pt };
 	struct piece piece;
 
-	for (struct play *play; (play = current(stream));) {
-		enum fetch got = fetch(&piece, relay, play, &format, n);
-
-		if (got == FETCH_WAIT) {
-			stream->own_marker = true; /* silence ends with the next packet */
-			return false;
-		}
-		if (got == FETCH_OK)
-			break;
-		if (play == stream->hold)
-			return false; /* no music at all; it may still come */
-		end(relay, stream, MEDIA_END_DONE, 0);
-	}
-	if (!current(stream))
+	if (!next_piece(&piece, relay, stream, &format, n))
 		return false;
 
 	stream->own_wait = (uint8_t)(piece.n - 1);
@@ -333,10 +342,47 @@ static bool send_next(struct relay *relay, struct stream *stream)
 	return true;
 }
 
+/* Mixing, and what somebody records, needs samples: they are encoded for this stream alone. */
+static bool must_speak(const struct stream *stream)
+{
+	return (stream->play && stream->play->is_mix) || audio_said_wanted(stream);
+}
+
+/* The other side of the bridge goes on under what is mixed. */
+static void speak_bridge(struct relay *relay, struct stream *stream)
+{
+	struct stream *peer = stream->peer;
+
+	if (!stream->play || !stream->play->is_mix || !peer)
+		return;
+	if (!audio_heard(peer))
+		(void)audio_want(relay, peer, AUDIO_WANT_MIX, true); /* else it is silent meanwhile */
+	if (audio_heard(peer) && !peer->music)
+		audio_speak(relay, stream, audio_heard(peer));
+}
+
+static void speak_next(struct relay *relay, struct stream *stream)
+{
+	const struct format format = { .pcm_hz = audio_hz(stream), .none = !relay_may_send(stream) };
+	struct audio_frame frame = { .hz = format.pcm_hz };
+	struct piece piece;
+
+	speak_bridge(relay, stream);
+	if (!next_piece(&piece, relay, stream, &format, 1) || !piece.len)
+		return;
+	memcpy(frame.v, piece.payload, piece.len);
+	audio_speak(relay, stream, &frame);
+	stream->own_marker = true; /* for what follows without an encoder */
+}
+
 void play_tick(struct relay *relay, struct stream *stream)
 {
 	if (!stream->slot)
 		return; /* a room takes it by play_pull() */
+	if (current(stream) && must_speak(stream)) {
+		speak_next(relay, stream);
+		return;
+	}
 	if (stream->own_wait) {
 		stream->own_wait--;
 		return;
@@ -375,7 +421,7 @@ static void begin(struct relay *relay, struct stream *stream)
 {
 	set_flags(relay, stream);
 	stream->own_wait = 0;
-	if (!stream->slot || stream->digits.active)
+	if (!stream->slot || stream->digits.active || must_speak(stream))
 		return;
 	if (send_next(relay, stream))
 		stream->own_next_us = relay->now_us + EARLY_US;

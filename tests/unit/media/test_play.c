@@ -131,24 +131,38 @@ static void a_sequence_is_heard_without_a_seam(void **state)
 	set_close(&set);
 }
 
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Half of the packets within 5 ms: those of a tick would be spread over 20. A busy machine may be late
+ * once, so there are three rounds. */
 static void the_first_packet_waits_for_no_tick(void **state)
 {
 	struct set set;
 	const char *const sounds[] = { set.a };
-	uint64_t asked_ms, worst_ms = 0;
+	uint64_t took_ms[20] = { 0 };
+	bool prompt = false;
 
 	set_open(&set, *state);
 	play(&set.leg, sounds, 1, NULL);
 	hear(&set.phone, &set.leg, 0); /* now it is cached */
-	for (uint32_t i = 0; i < 20; i++) {
-		asked_ms = clk_mono_ms();
-		play(&set.leg, sounds, 1, &(struct media_play){ .id = i });
-		hear(&set.phone, &set.leg, 33 + i); /* at any distance to the tick */
-		assert_true(heard.packets > 0);
-		if (heard.first_ms - asked_ms > worst_ms)
-			worst_ms = heard.first_ms - asked_ms;
+	for (int round = 0; round < 3 && !prompt; round++) {
+		for (uint32_t i = 0; i < 20; i++) {
+			uint64_t asked_ms = clk_mono_ms();
+
+			play(&set.leg, sounds, 1, &(struct media_play){ .id = i });
+			hear(&set.phone, &set.leg, 33 + i); /* at any distance to the tick */
+			assert_true(heard.packets > 0);
+			took_ms[i] = heard.first_ms - asked_ms;
+		}
+		qsort(took_ms, 20, sizeof(took_ms[0]), by_size);
+		prompt = took_ms[10] <= 5;
 	}
-	assert_true(worst_ms < 15); /* a tick would make it 20 */
+	assert_true(prompt);
 	set_close(&set);
 }
 
@@ -372,6 +386,58 @@ static void a_prompt_hides_the_bridge_and_music_until_it_ends(void **state)
 	set_close(&set);
 }
 
+/* Over the conversation: both are heard, and afterwards packets pass untouched again. */
+static void a_mixed_sound_lets_the_bridge_be_heard(void **state)
+{
+	static int16_t pcm[8000];
+	static uint8_t alaw[8000];
+	struct set set;
+	struct phone other;
+	struct leg b;
+	struct hdr_rtp hdr;
+	const char *const sounds[] = { "tone:1000/1500" };
+	uint8_t packet[12 + 160], mark;
+
+	set_open(&set, *state);
+	phone_open(&other, "127.0.0.1");
+	leg_open(*state, &b, &(struct media_open_opts){ .near = set.leg.stream });
+	leg_remote(&b, &other, NULL);
+	media_bridge(set.leg.stream, b.stream);
+	fix_sync(&b);
+	for (int i = 0; i < 8000; i++)
+		alaw[i] = i / 10 % 2 ? 0xb5 : 0x35; /* a square wave of 400 Hz */
+	pcm_from_alaw(pcm, alaw, 8000);
+	assert_true(pcm_tone_share(pcm, 8000, 8000, 400) > 0.7);
+
+	memset(&heard, 0, sizeof(heard));
+	for (unsigned i = 0; i < 110; i++) {
+		size_t len;
+		uint8_t data[2048];
+
+		if (i == 10)
+			play(&set.leg, sounds, 1, &(struct media_play){ .mix = true });
+		hdr = (struct hdr_rtp){ .pt = 8, .ssrc = 7, .seq = (uint16_t)i, .ts = i * 160 };
+		hdr_rtp_write(packet, &hdr);
+		memcpy(packet + 12, alaw + i % 50 * 160, 160);
+		phone_send_raw(other.rtp, b.port, packet, sizeof(packet));
+		fix_run(20);
+		while ((len = phone_recv(set.phone.rtp, data, sizeof(data), 0)))
+			hear_packet(data, len);
+	}
+	assert_int_equal(set.leg.played, 1);
+	assert_int_equal(heard.jumps, 0);
+	assert_true(share(0.6, 1.4, 400) > 0.2);
+	assert_true(share(0.6, 1.4, 1000) > 0.1); /* a quarter of the square wave's */
+
+	phone_send(&other, b.port, 8, 0x33);
+	fix_run(50);
+	for (mark = 0; mark != 0x33;)
+		assert_true(phone_hear(&set.phone, &hdr, &mark, 1000));
+	leg_close(&b);
+	phone_close(&other);
+	set_close(&set);
+}
+
 /* TEL-53: the phone's own packets come back, but not under its own SSRC (RFC 3550 section 8.2). */
 static void a_stream_bridged_to_itself_is_an_echo(void **state)
 {
@@ -447,6 +513,7 @@ int main(void)
 		TEST(what_cannot_be_read_is_left_out_and_told),
 		TEST(time_passes_where_nothing_can_be_heard),
 		TEST(a_prompt_hides_the_bridge_and_music_until_it_ends),
+		TEST(a_mixed_sound_lets_the_bridge_be_heard),
 		TEST(a_stream_bridged_to_itself_is_an_echo),
 		TEST(music_is_heard_by_class),
 	};
