@@ -98,6 +98,17 @@ int leg_dtmf_parse(char *digit, uint32_t *duration_ms, const struct pl *ctype, c
 	return 0;
 }
 
+/* ------------------------------------------------------------------ what was agreed */
+
+/* Some phones answer with events that they were not offered. */
+static bool events_agreed(const struct leg *leg)
+{
+	const struct sdesc_media *theirs = leg->remote ? sdesc_audio(leg->remote) : NULL;
+	const struct sdesc_media *ours = leg->local_desc ? sdesc_audio(leg->local_desc) : NULL;
+
+	return theirs && ours && neg_event_pt(theirs) >= 0 && neg_event_pt(ours) >= 0;
+}
+
 /* ------------------------------------------------------------------ digits that come */
 
 static void tell_info(struct leg *leg, char digit, uint32_t duration_ms)
@@ -117,14 +128,6 @@ static void hold_over(void *arg)
 	leg->dtmf.found = LEG_DTMF_BY_INFO;
 	for (size_t i = 0; i < n && leg->call; i++)
 		tell_info(leg, leg->dtmf.held[i].digit, leg->dtmf.held[i].duration_ms);
-}
-
-static bool events_agreed(const struct leg *leg)
-{
-	const struct sdesc_media *theirs = leg->remote ? sdesc_audio(leg->remote) : NULL;
-	const struct sdesc_media *ours = leg->local_desc ? sdesc_audio(leg->local_desc) : NULL;
-
-	return theirs && ours && neg_event_pt(theirs) >= 0 && neg_event_pt(ours) >= 0;
 }
 
 bool leg_dtmf_info(struct leg *leg, const struct pl *ctype, const struct pl *body)
@@ -170,7 +173,8 @@ void leg_dtmf_heard(struct leg *leg, char digit, uint32_t duration_ms)
 
 enum media_dtmf leg_dtmf_way(const struct leg *leg, int event_pt)
 {
-	enum media_dtmf fallback = event_pt >= 0 ? MEDIA_DTMF_EVENT : MEDIA_DTMF_INBAND;
+	enum media_dtmf fallback = event_pt >= 0 && events_agreed(leg) ? MEDIA_DTMF_EVENT :
+									 MEDIA_DTMF_INBAND;
 
 	switch ((enum snap_dtmf)snap_sip(leg->engine->o.snap)->dtmf_mode) {
 	case SNAP_DTMF_INFO:

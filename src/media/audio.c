@@ -561,6 +561,8 @@ bool audio_route(struct relay *relay, struct stream *stream, const struct hdr_rt
 		pass_set(stream, hdr, hdr->pt, true);
 		return true;
 	}
+	if (listen_translates(stream))
+		return route_slow(relay, stream, in);
 	out = format_same(peer, in);
 	return out ? route_same(relay, stream, in, out, hdr, payload) : route_slow(relay, stream, in);
 }
@@ -791,7 +793,7 @@ void audio_tick_bridge(struct relay *relay)
 		if (!(a->wants & AUDIO_WANT_BRIDGE) || !path_passes(stream) || stream->digit.active ||
 		    !is_alive(a->hear, relay->now_us))
 			continue;
-		audio_speak(relay, stream->peer, &a->hear->frame);
+		audio_speak(relay, stream->peer, listen_without_tones(stream, &a->hear->frame));
 	}
 }
 
@@ -971,7 +973,7 @@ static void say_tick(struct relay *relay, struct stream *stream, struct say *say
 {
 	size_t frame = say->frame.hz / 1000 * AUDIO_FRAME_MS;
 
-	if (!relay_may_send(stream) || stream->digits.active) {
+	if (!relay_may_send(stream) || (stream->digits.active && !digits_are_tones(stream))) {
 		say->talking = false; /* nothing can be sent, or digits take its place */
 		return;
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/digits.h"
 
+#include <math.h>
 #include <string.h>
+#include "media/audio.h"
 #include "media/play.h"
 #include "media/relay.h"
 
@@ -11,15 +13,23 @@
 #define MAX_MS      10000
 #define MAX_LIVE_MS 60000 /* nobody presses longer: the one who did is gone */
 #define SEGMENT_MAX 0xffffu
+#define TONE_HZ     8000
+#define QUIETEST    24    /* -dBm0 of a tone: quieter ones are not recognised everywhere */
 
 static bool may_send(const struct stream *stream)
 {
 	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
 }
 
+bool digits_are_tones(const struct stream *stream)
+{
+	return stream->dtmf_tx == MEDIA_DTMF_INBAND;
+}
+
 static bool can_send(const struct stream *stream)
 {
-	return stream->dtmf_tx == MEDIA_DTMF_EVENT && stream->dtmf_pt >= 0;
+	return digits_are_tones(stream) ||
+	       (stream->dtmf_tx == MEDIA_DTMF_EVENT && stream->dtmf_pt >= 0);
 }
 
 /* ------------------------------------------------------------------ the queue */
@@ -150,6 +160,57 @@ static void event_tick(struct relay *relay, struct stream *stream)
 		next_digit(stream, relay->now_us);
 }
 
+/* ------------------------------------------------------------------ tones */
+
+/* ITU-T Q.23, in the order of the events. */
+static const uint16_t low_hz[] = { 941, 697, 697, 697, 770, 770, 770, 852, 852, 852, 941, 941,
+				   697, 770, 852, 941 };
+static const uint16_t high_hz[] = { 1336, 1209, 1336, 1477, 1209, 1336, 1477, 1209, 1336, 1477,
+				    1209, 1477, 1633, 1633, 1633, 1633 };
+
+/* One of the two frequencies; the next call goes on where this one ended. */
+static void add_sine(int16_t *pcm, size_t n, uint32_t *phase, uint32_t hz, double amplitude)
+{
+	uint32_t step = (uint32_t)(((uint64_t)hz << 32) / TONE_HZ);
+
+	for (size_t i = 0; i < n; i++, *phase += step)
+		pcm[i] = (int16_t)(pcm[i] + amplitude * sin(*phase * (2 * M_PI / 4294967296.0)));
+}
+
+/* Silence too is spoken: nothing else shall be heard before the next key. */
+static void tone_tick(struct relay *relay, struct stream *stream, bool pause)
+{
+	struct digits *digits = &stream->digits;
+	const struct digits_one *one = &digits->queue[0];
+	struct audio_frame frame = { .hz = TONE_HZ, .silent = pause };
+	size_t n = TONE_HZ / 1000 * AUDIO_FRAME_MS;
+	double amplitude, volume;
+
+	if (pause) {
+		audio_speak(relay, stream, &frame);
+		return;
+	}
+	if (!digits->started) {
+		digits->started = true;
+		digits->sent_ms = 0;
+		digits->phase[0] = digits->phase[1] = 0;
+	}
+	if (one->event < sizeof(low_hz) / sizeof(low_hz[0])) {
+		/* Both together have the volume; each is 3 dB below. 3.14 dBm0 is full scale. */
+		volume = one->volume < QUIETEST ? one->volume : QUIETEST;
+		amplitude = 32767 * pow(10, -(volume + 6.15) / 20);
+		add_sine(frame.v, n, &digits->phase[0], low_hz[one->event], amplitude);
+		add_sine(frame.v, n, &digits->phase[1], high_hz[one->event], amplitude);
+	}
+	audio_speak(relay, stream, &frame);
+
+	digits->sent_ms += RELAY_TICK_MS;
+	if (digits->sent_ms >= (one->live ? MAX_LIVE_MS : one->ms)) {
+		next_digit(stream, relay->now_us);
+		digits->pause_until_us = relay->now_us + PAUSE_US;
+	}
+}
+
 /* ------------------------------------------------------------------ the tick */
 
 static void stop(struct relay *relay, struct stream *stream)
@@ -166,10 +227,14 @@ void digits_tick(struct relay *relay, struct stream *stream)
 {
 	struct digits *digits = &stream->digits;
 
-	if (relay->now_us < digits->pause_until_us)
+	bool pause = relay->now_us < digits->pause_until_us;
+
+	if (pause && !digits_are_tones(stream))
 		return;
-	if (!digits->n || !can_send(stream) || !may_send(stream))
+	if ((!digits->n && !pause) || !can_send(stream) || !may_send(stream))
 		stop(relay, stream);
+	else if (digits_are_tones(stream))
+		tone_tick(relay, stream, pause);
 	else
 		event_tick(relay, stream);
 }

@@ -31,7 +31,7 @@ struct digits { /* in struct stream */
 	uint32_t sent_ms, segment_ms; /* so far; before the present segment */
 	uint8_t ends_sent;
 	uint64_t pause_until_us;
-	uint32_t phase[2];    /* of the tone */
+	uint32_t phase[2];    /* of the tone; a turn is 2^32 */
 };
 
 /* Queues a digit; one too many is forgotten. Lengths are brought into what receivers understand. */
@@ -39,6 +39,8 @@ void digits_send(struct relay *relay, struct stream *stream, uint8_t event, uint
 /* The bridged phone presses a key; and lets it go after ms, as measured there. */
 void digits_press(struct relay *relay, struct stream *stream, uint8_t event, uint8_t volume);
 void digits_release(struct stream *stream, uint32_t ms);
+/* They are spoken as sound. */
+bool digits_are_tones(const struct stream *stream);
 /* Every RELAY_TICK_MS while active. */
 void digits_tick(struct relay *relay, struct stream *stream);
 

@@ -11,7 +11,10 @@
  * phone does not understand is not passed on but sent anew in its own way (media/digits.h). Relay thread
  * only.
  */
+struct audio_frame;
 struct hdr_rtp;
+struct listen; /* of a stream whose sound is listened to */
+struct mp_hdr;
 struct relay;
 struct stream;
 
@@ -31,5 +34,20 @@ bool listen_event(struct relay *relay, struct stream *stream, const struct hdr_r
 		  const uint8_t *data);
 /* Housekeeping: an event whose end was lost has ended. */
 void listen_stale(struct relay *relay, struct stream *stream);
+
+/* MP_LISTEN. */
+void listen_on_listen(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
+/* Step 2 of a tick (media/audio.h). */
+void listen_tick(struct relay *relay);
+/*
+ * The peer shall get the tones of this stream in another way: its sound has to pass as samples, and of
+ * what was heard in this tick, frame, that is passed which comes back: a little older, without tones.
+ */
+bool listen_translates(const struct stream *stream);
+const struct audio_frame *listen_without_tones(struct stream *stream, const struct audio_frame *frame);
+/* The stream joins the thread, leaves it, ends. */
+void listen_enter(struct relay *relay, struct stream *stream);
+void listen_leave(struct relay *relay, struct stream *stream);
+void listen_close(struct stream *stream);
 
 #endif

@@ -236,6 +236,7 @@ static void list_in(struct relay *relay, struct stream *stream)
 	if (play_wants_tick(stream) || stream->digits.active)
 		relay_gen_add(relay, stream);
 	audio_enter(relay, stream);
+	listen_enter(relay, stream);
 }
 
 static void list_out(struct relay *relay, struct stream *stream)
@@ -243,6 +244,7 @@ static void list_out(struct relay *relay, struct stream *stream)
 	relay_gen_remove(relay, stream);
 	room_leave(relay, stream);
 	unbridge(relay, stream);
+	listen_leave(relay, stream);
 	audio_leave(relay, stream);
 	if (stream->prev)
 		stream->prev->next = stream->next;
@@ -320,6 +322,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 	report_bye(relay, stream);
 	list_out(relay, stream);
 	play_close(stream);
+	listen_close(stream);
 	audio_close(stream);
 	if (stream->slot) {
 		path_disconnect(stream->slot);
@@ -515,6 +518,7 @@ static void publish(struct relay *relay)
 static void tick(struct relay *relay)
 {
 	audio_tick_hear(relay);
+	listen_tick(relay);
 	room_tick(relay);
 	audio_tick_bridge(relay);
 	generate_tick(relay);

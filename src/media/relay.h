@@ -144,6 +144,7 @@ struct relay {
 	struct ev_queue evs_work;
 	struct relay_local local;
 	struct census_sums ended;
+	struct listen *listeners;
 	struct mmsghdr in[RELAY_BATCH];
 	struct iovec in_iov[RELAY_BATCH];
 	union net_addr in_from[RELAY_BATCH];

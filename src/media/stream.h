@@ -167,6 +167,7 @@ struct stream {
 
 	struct digits digits;      /* that we send */
 	struct listen_event digit; /* that comes */
+	struct listen *listen;     /* tones are looked for; or NULL */
 
 	struct stream_out out;
 	struct stream_in in;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "media/listen.h"
 #include "media/play.h"
 #include "media/record.h"
 #include "media/relay.h"
@@ -7,6 +8,7 @@
 
 /* Messages that control.c and leases.c hand to a stream's thread as they are. */
 relay_verb_h *const relay_verbs[MP_TYPES] = {
+	[MP_LISTEN] = listen_on_listen,
 	[MP_RECORD] = record_on_record,
 	[MP_RECORD_SET] = record_on_set,
 	[MP_ROOM_LEAVE] = room_on_leave,

@@ -4,6 +4,7 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { dtmfHeard, dtmfTones } from './lib/rtp.js';
 import { header, status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
@@ -119,5 +120,72 @@ describe('SIP INFO', () => {
     expect(keysOf(infos(call))).toBe('9');
     await caller.hangup(call);
     await mode(pbx, 'rfc2833');
+  });
+});
+
+describe('tones', () => {
+  const tones = async (call: MiniCall, digits: string): Promise<void> => {
+    call.rtp.say([...Array.from({ length: 1600 }, () => 0), ...dtmfTones(digits)]);
+    await delay(400 + 200 * digits.length);
+  };
+
+  test('[PLT-37] in band: telephone-event is not offered, tones pass in both directions, INFO becomes a tone', async ({ pbx }) => {
+    await mode(pbx, 'in_band');
+    const { caller, callee, call, far } = await talk(pbx, { allow: withInfo }, { allow: withInfo });
+    const invite = callee.seen.find((message) => message.start.startsWith('INVITE'));
+    expect(invite?.body).not.toContain('telephone-event');
+    far.rtp.records = call.rtp.records = true;
+    await tones(call, '19D');
+    await tones(far, '#0');
+    expect(dtmfHeard(far.rtp.sound)).toBe('19D');
+    expect(dtmfHeard(call.rtp.sound)).toBe('#0');
+    expect(status(await caller.inDialog(call, 'INFO', relay('4', 200), 'application/dtmf-relay'))).toBe(200);
+    await until('the tone', () => dtmfHeard(far.rtp.sound) === '19D4', 4000);
+    expect(infos(far)).toHaveLength(0);
+    await caller.hangup(call);
+    await mode(pbx, 'rfc2833');
+  });
+
+  test('[PLT-37] events to a phone that knows none become tones of the same length, its tones become events', async ({ pbx }) => {
+    const { caller, call, far } = await talk(pbx, {}, { noEvents: true, allow: 'INVITE, ACK, BYE' });
+    expect(call.remoteSdp).toContain('telephone-event');
+    far.rtp.records = true;
+    for (const digit of '28*') await call.rtp.press(digit, 120);
+    await until('three tones', () => dtmfHeard(far.rtp.sound).length >= 3, 4000);
+    await tones(far, '55A');
+    await until('three events', () => call.rtp.events.length >= 3, 4000);
+    await delay(300);
+    expect(dtmfHeard(far.rtp.sound)).toBe('28*');
+    expect(far.rtp.events).toHaveLength(0);
+    expect(call.rtp.digits).toBe('55A');
+    expect(call.rtp.events.every(({ duration }) => duration >= 480 && duration <= 1440)).toBe(true);
+    await caller.hangup(call);
+  });
+
+  test('in the mode SIP INFO a phone that does not take INFO hears tones', async ({ pbx }) => {
+    await mode(pbx, 'sip_info');
+    const { caller, call, far } = await talk(pbx, { allow: withInfo }, { allow: 'INVITE, ACK, BYE' });
+    far.rtp.records = true;
+    expect(status(await caller.inDialog(call, 'INFO', relay('6', 300), 'application/dtmf-relay'))).toBe(200);
+    await until('the tone', () => dtmfHeard(far.rtp.sound) === '6', 4000);
+    expect(infos(far)).toHaveLength(0);
+    await caller.hangup(call);
+    await mode(pbx, 'rfc2833');
+  });
+
+  test('G.711 to Opus: the event changes its clock', async ({ pbx }) => {
+    const codecs = ['96 opus/48000/2', '110 telephone-event/48000'];
+    const { caller, call, far } = await talk(pbx, {}, { codecs, noEvents: true });
+    far.rtp.payloadType = 96;
+    far.rtp.eventType = 110;
+    for (const digit of '73') await call.rtp.press(digit, 200);
+    await until('both keys', () => far.rtp.events.length >= 2);
+    await delay(300);
+    expect(far.rtp.digits).toBe('73');
+    for (const { duration } of far.rtp.events) {
+      expect(duration / 48).toBeGreaterThan(150);
+      expect(duration / 48).toBeLessThan(260);
+    }
+    await caller.hangup(call);
   });
 });

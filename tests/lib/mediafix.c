@@ -266,7 +266,10 @@ void leg_event(const struct media_event *event, void *arg)
 		break;
 	case MEDIA_EV_RECORDED:
 	case MEDIA_EV_TALKING:
+		break;
 	case MEDIA_EV_FAX:
+		leg->fax_tones++;
+		leg->is_called_fax = event->is_called;
 		break;
 	case MEDIA_EV_LOST:
 		leg->lost = true;

@@ -36,7 +36,8 @@ struct leg { /* a stream and what it told */
 	bool failed, lost, timed_out, has_stats;
 	unsigned secured;
 	int secured_err;
-	unsigned latched, digits;
+	unsigned latched, digits, fax_tones;
+	bool is_called_fax;
 	struct sa remote;
 	char digit[32];
 	uint32_t duration_ms;

@@ -26,6 +26,8 @@ export type MiniOptions = {
   sdpAddress?: string;
   /** rtpmap values in the order offered, payload type first: "8 PCMA/8000". */
   codecs?: string[];
+  /** It does not know telephone-event. */
+  noEvents?: boolean;
   /** Methods of its Allow header; who sends none is taken for a simple phone. */
   allow?: string;
   /** What to do with an INVITE; default: 180, then 200. */
@@ -198,7 +200,7 @@ export class MiniPhone {
     const address = o.address ?? this.options.sdpAddress ?? rtp.address;
     const codecs = o.codecs ?? this.options.codecs ?? ['8 PCMA/8000'];
     const family = address.includes(':') ? 'IP6' : 'IP4';
-    const all = [...codecs, '101 telephone-event/8000'];
+    const all = [...codecs, ...(this.options.noEvents ? [] : ['101 telephone-event/8000'])];
     return [
       'v=0', `o=- ${Date.now()} ${++this.version} IN ${family} ${address}`, 's=-', `c=IN ${family} ${address}`, 't=0 0',
       `m=audio ${rtp.port} ${o.proto ?? 'RTP/AVP'} ${all.map((codec) => codec.split(' ')[0]).join(' ')}`,

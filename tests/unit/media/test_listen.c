@@ -2,6 +2,8 @@
 /* Digits: each is told once, and reaches the other phone in its own way (PLT-37). */
 #include "mediafix.h"
 
+#include <math.h>
+#include <spandsp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -262,6 +264,175 @@ static void a_key_pressed_when_the_bridge_ends_is_let_go(void **state)
 	pair_close(&pair);
 }
 
+/* ------------------------------------------------------------------ tones */
+
+struct sound { /* what a phone hears, and what it says, 20 ms at a time */
+	dtmf_rx_state_t *rx;
+	char keys[32];
+	unsigned n_keys, events, loud, packets;
+	uint32_t event_ts;
+};
+
+static void listen_in(struct phone *phone, struct sound *sound)
+{
+	uint8_t data[512];
+	int16_t pcm[400];
+	size_t n;
+
+	while ((n = phone_recv(phone->rtp, data, sizeof(data), 0)) > 0) {
+		struct hdr_rtp hdr;
+		double power = 0;
+
+		assert_int_equal(hdr_rtp_parse(&hdr, data, n), 0);
+		if (hdr.pt == 101) {
+			if (hdr.ts != sound->event_ts)
+				sound->events++;
+			sound->event_ts = hdr.ts;
+			continue;
+		}
+		sound->packets++;
+		for (size_t i = 0; i < hdr.payload_len; i++) {
+			pcm[i] = alaw_to_linear(data[hdr.payload_at + i]);
+			power += (double)pcm[i] * pcm[i];
+		}
+		sound->loud += power / (double)hdr.payload_len > 500.0 * 500.0;
+		(void)dtmf_rx(sound->rx, pcm, (int)hdr.payload_len);
+	}
+	sound->n_keys += (unsigned)dtmf_rx_get(sound->rx, sound->keys + sound->n_keys,
+					       (int)(sizeof(sound->keys) - 1 - sound->n_keys));
+}
+
+static void say(struct phone *phone, uint16_t to, const int16_t *pcm)
+{
+	uint8_t data[HDR_RTP_BYTES + 160];
+
+	hdr_rtp_write(data, &(struct hdr_rtp){ .pt = 8, .seq = phone->seq++, .ts = phone->ts,
+					       .ssrc = phone->ssrc });
+	phone->ts += 160;
+	for (int i = 0; i < 160; i++)
+		data[HDR_RTP_BYTES + i] = linear_to_alaw(pcm[i]);
+	phone_send_raw(phone->rtp, to, data, sizeof(data));
+}
+
+/* a says keys as tones, b listens, for so many frames; then the last ones arrive. */
+static void talk(struct pair *pair, const char *keys, unsigned frames, struct sound *heard)
+{
+	dtmf_tx_state_t *tx = dtmf_tx_init(NULL);
+	int16_t pcm[160];
+
+	(void)dtmf_tx_put(tx, keys, -1);
+	for (unsigned i = 0; i < frames; i++) {
+		memset(pcm, 0, sizeof(pcm));
+		(void)dtmf_tx(tx, pcm, 160);
+		say(&pair->pa, pair->a.port, pcm);
+		listen_in(&pair->pb, heard);
+		fix_run(19);
+	}
+	fix_run(300);
+	listen_in(&pair->pb, heard);
+	dtmf_tx_free(tx);
+}
+
+static void sound_open(struct sound *sound)
+{
+	*sound = (struct sound){ .rx = dtmf_rx_init(NULL, NULL, NULL) };
+}
+
+/* Neither the tone nor a piece of it may be heard beside the event: it would be a second digit. */
+static void tones_become_events(void **state)
+{
+	struct sound heard;
+	struct pair pair;
+
+	pair_open(*state, &pair, &pcma, MEDIA_DTMF_EVENT, 101);
+	remote(&pair.a, &pair.pa, &pcma, MEDIA_DTMF_INBAND, -1);
+	media_listen(pair.a.stream, &(struct media_listen_opts){ .inband = true });
+	fix_sync(&pair.a);
+	sound_open(&heard);
+	talk(&pair, "159*", 60, &heard);
+	expect_digits(&pair.a, "159*");
+	assert_int_equal(heard.events, 4);
+	assert_int_equal(heard.n_keys, 0);
+	assert_in_range(heard.loud, 0, 1);
+	assert_true(heard.packets > 10); /* the sound between the keys passes */
+	dtmf_rx_free(heard.rx);
+	pair_close(&pair);
+}
+
+static void tones_stay_tones_where_they_are_understood(void **state)
+{
+	struct sound heard;
+	struct pair pair;
+
+	pair_open(*state, &pair, &pcma, MEDIA_DTMF_INBAND, -1);
+	remote(&pair.a, &pair.pa, &pcma, MEDIA_DTMF_INBAND, -1);
+	media_listen(pair.a.stream, &(struct media_listen_opts){ .inband = true }); /* in-call codes */
+	fix_sync(&pair.a);
+	sound_open(&heard);
+	talk(&pair, "0D", 30, &heard);
+	expect_digits(&pair.a, "0D");
+	assert_string_equal(heard.keys, "0D");
+	leg_stats(&pair.a);
+	assert_false(pair.a.stats.transcoded);
+	dtmf_rx_free(heard.rx);
+	pair_close(&pair);
+}
+
+static void events_become_tones(void **state)
+{
+	static const int16_t silence[160];
+	struct sound heard;
+	struct pair pair;
+
+	pair_open(*state, &pair, &pcma, MEDIA_DTMF_INBAND, -1);
+	sound_open(&heard);
+	for (int i = 0; i < 60; i++) {
+		if (i == 10 || i == 30) {
+			for (uint16_t d = 160; d <= 800; d += 160)
+				event_send(&pair.pa, pair.a.port, i == 10 ? 7 : 11, d == 800, d);
+			pair.pa.ts += 800;
+		} else {
+			say(&pair.pa, pair.a.port, silence);
+		}
+		listen_in(&pair.pb, &heard);
+		fix_run(19);
+	}
+	fix_run(100);
+	listen_in(&pair.pb, &heard);
+	assert_string_equal(heard.keys, "7#");
+	assert_in_range(heard.loud, 8, 14); /* two keys of 100 ms */
+	assert_int_equal(heard.events, 0);
+	expect_digits(&pair.a, "7#");
+	dtmf_rx_free(heard.rx);
+	pair_close(&pair);
+}
+
+static bool heard_fax(void *arg)
+{
+	return ((struct leg *)arg)->fax_tones > 0;
+}
+
+static void a_calling_fax_is_recognised(void **state)
+{
+	struct pair pair;
+	int16_t pcm[160];
+	unsigned at = 0;
+
+	pair_open(*state, &pair, &pcma, MEDIA_DTMF_EVENT, 101);
+	media_listen(pair.a.stream, &(struct media_listen_opts){ .fax = true });
+	fix_sync(&pair.a);
+	for (int i = 0; i < 60; i++) { /* CNG: 1100 Hz for half a second */
+		for (int k = 0; k < 160; k++, at++)
+			pcm[k] = i < 28 ? (int16_t)(6000 * sin(at * 1100 * 2 * M_PI / 8000)) : 0;
+		say(&pair.pa, pair.a.port, pcm);
+		fix_run(19);
+	}
+	assert_true(fix_until(heard_fax, &pair.a, 1000));
+	assert_false(pair.a.is_called_fax);
+	assert_int_equal(pair.a.digits, 0);
+	pair_close(&pair);
+}
+
 #define T(function) cmocka_unit_test_setup_teardown(function, fix_setup, fix_teardown)
 
 int main(void)
@@ -275,6 +446,10 @@ int main(void)
 		T(a_phone_that_takes_info_hears_no_events),
 		T(an_event_changes_its_clock),
 		T(a_key_pressed_when_the_bridge_ends_is_let_go),
+		T(tones_become_events),
+		T(tones_stay_tones_where_they_are_understood),
+		T(events_become_tones),
+		T(a_calling_fax_is_recognised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
