@@ -81,12 +81,13 @@ void census_add(struct census *census, const struct stream *stream, unsigned thr
 {
 	struct census_stream *one;
 
-	if (census->n == census->size || !stream->slot)
-		return; /* opened since the room was made, or a room of its own */
+	if (census->n == census->size)
+		return; /* opened since this was asked */
 	one = &census->v[census->n++];
 	*one = (struct census_stream){ .id = stream->id,
 				       .peer = stream->peer ? stream->peer->id : 0,
-				       .port = stream->slot->port,
+				       .port = stream->slot ? stream->slot->port : 0,
+				       .room = !stream->slot,
 				       .thread = (uint8_t)thread,
 				       .video = stream->video,
 				       .music = stream->music,
@@ -127,7 +128,7 @@ static json_t *stream_json(const struct census_stream *one)
 	const struct media_stats *s = &one->stats;
 	json_t *json = json_pack(
 		"{s:o, s:s, s:i, s:i, s:s, s:b, s:b, s:s, s:b}", "id", id_text(one->id), "kind",
-		one->video ? "video" : "audio", "port", one->port, "thread", one->thread, "remote",
+		one->room ? "room" : one->video ? "video" : "audio", "port", one->port, "thread", one->thread, "remote",
 		one->remote, "music", one->music, "encrypted", one->secure, "codec",
 		codec_names[s->codec], "transcoded", s->transcoded);
 	json_t *numbers = json_pack(
@@ -200,7 +201,7 @@ static json_t *shape_json(enum census_shape shape, const struct census_shape_dat
 
 json_t *census_totals(const struct census *census)
 {
-	uint64_t codecs[MEDIA_CODECS] = { 0 }, video = 0, transcoded = 0, music = 0, secure = 0;
+	uint64_t codecs[MEDIA_CODECS] = { 0 }, video = 0, transcoded = 0, music = 0, secure = 0, rooms = 0;
 	struct census_sums sums = census->sums;
 	json_t *json, *by_codec = json_object(), *all = json_object();
 
@@ -211,7 +212,9 @@ json_t *census_totals(const struct census *census)
 		transcoded += one->stats.transcoded;
 		music += one->music;
 		secure += one->secure;
-		if (one->video)
+		if (one->room)
+			rooms++;
+		else if (one->video)
 			video++;
 		else
 			codecs[one->stats.codec]++;
@@ -225,6 +228,7 @@ json_t *census_totals(const struct census *census)
 	json = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "codecs", by_codec, "shapes", all, "video",
 			 (json_int_t)video, "transcoding", (json_int_t)transcoded, "music",
 			 (json_int_t)music, "encrypted", (json_int_t)secure);
+	(void)json_object_set_new(json, "rooms", json_integer((json_int_t)rooms));
 	(void)json_object_set_new(json, "ended", json_integer((json_int_t)sums.ended));
 	(void)json_object_set_new(json, "rx_packets", json_integer((json_int_t)sums.rx_packets));
 	(void)json_object_set_new(json, "rx_lost", json_integer((json_int_t)sums.rx_lost));

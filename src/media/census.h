@@ -35,7 +35,7 @@ struct census_stream {
 	uint64_t id, peer; /* 0: not bridged */
 	uint16_t port;
 	uint8_t thread;
-	bool video, music, secure;
+	bool video, music, secure, room; /* room: a mixer, which has no port */
 	char remote[56];
 	struct media_stats stats;
 };

@@ -137,7 +137,7 @@ void rest_etag(struct rest *rest, int64_t revision);
 	X(rest_moh_content_put) X(rest_prompt_list) X(rest_prompt_content_get) X(rest_prompt_content_put)                 \
 	X(rest_prompt_content_delete) X(rest_language_archive) X(rest_volatile_create) X(rest_volatile_list)              \
 	X(rest_volatile_get) X(rest_volatile_content_get) X(rest_volatile_delete)                                         \
-	X(rest_doc_json) X(rest_doc_html) X(rest_doc_postman) X(rest_loglevel_get) X(rest_loglevel_put) X(rest_health_get)
+	X(rest_doc_json) X(rest_doc_html) X(rest_doc_postman) X(rest_loglevel_get) X(rest_loglevel_put) X(rest_health_get) X(rest_metrics_get)
 #define X(name) int name(struct rest *rest);
 REST_HANDLERS(X)
 #undef X

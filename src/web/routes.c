@@ -122,6 +122,9 @@ const struct route web_routes[] = {
 	{ BOTH, WEB_DELETE, "volatileAudio/{token}", rest_volatile_delete, ACCESS_LEVEL, "audio_files",
 	  SCH_LEVEL_WRITE, 0, "audio", "Remove a volatile audio file" },
 
+	/* For monitoring */
+	{ ROOT, WEB_GET, "metrics", rest_metrics_get, DOCS, PLAIN, NULL, NULL },
+
 	/* Documentation */
 	{ ROOT, WEB_GET, "api/doc", rest_doc_html, DOCS, HTML, NULL, NULL },
 	{ ROOT, WEB_GET, "api/doc.json", rest_doc_json, DOCS, JSON, NULL, NULL },
