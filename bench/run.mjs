@@ -85,6 +85,26 @@ const pieces = {
     ] };
   },
 
+  async mixer(build) {
+    const raw = await runJson(program(build, 'bench_room'), ['mixer']);
+    return { raw, figures: [
+      figure('1,000 listeners, 3 talkers, one room: cores', raw.listeners_1000.cores, 'cores', 1),
+      figure('the same when the listeners\' phones send as well', raw.listeners_1000_all_send.cores, 'cores', 1),
+      figure('200 rooms of 5, all talk: cores', raw.rooms_200_of_5.cores, 'cores', 1),
+      figure('packets that did not come, at worst (the phones share the cores)', Math.max(...Object.values(raw).map((one) => one.missing_percent)), '%', undefined, { digits: 1 }),
+    ] };
+  },
+
+  async record(build) {
+    const raw = await runJson(program(build, 'bench_room'), ['record']);
+    const cost = (kind) => ((raw[kind].cores - raw.plain_200.cores) / 200) * 1000;
+    return { raw, figures: [
+      figure('CPU of a stereo WAV recording, 200 at once, beside the call\'s own', cost('wav_200'), 'ms/s'),
+      figure('the same as Opus', cost('opus_200'), 'ms/s'),
+      figure('recordings that failed', raw.wav_200_failed + raw.opus_200_failed, '', 0, { digits: 0 }),
+    ] };
+  },
+
   async talk(build) {
     const raw = [await talk(build, 600, 8), await talk(build, 1000, 8)];
     return { raw, figures: raw.flatMap((one) => [
