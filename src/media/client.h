@@ -128,7 +128,8 @@ struct media_remote {
 	bool symmetric;         /* NAT: send to where packets come from; the source is latched, and after
 	                           the first second it cannot be taken over by a third party */
 	bool may_send, may_recv;/* direction as we see it: what we may send to them, what we accept */
-	bool raw;               /* UDPTL: datagrams pass as they are, formats are not looked at */
+	bool raw;               /* UDPTL: datagrams pass as they are, nothing of ours is sent; formats
+	                           and directions are not looked at */
 	const struct media_format *formats; /* agreed, the one that we send first comes first */
 	size_t n_formats;       /* MEDIA_MAX_FORMATS at most; more are not sent by us */
 	uint8_t ptime_ms;       /* of what we send; 0: 20 */

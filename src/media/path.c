@@ -595,6 +595,24 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 		drop(relay, stream);
 }
 
+/* Not RTP (UDPTL of T.38): what comes from the right place goes on as it is. */
+static bool take_raw(struct relay *relay, struct stream *stream, const struct sock *sock,
+		     const struct msghdr *msg, size_t len)
+{
+	const struct stream *peer = stream->peer;
+
+	if (sock->is_rtcp || !source_ok(relay, stream, msg)) {
+		drop(relay, stream);
+		return false;
+	}
+
+	stream->rx_packets++;
+	stream->rx_bytes += len;
+	stream->heard_at_us = relay->now_us;
+	stream->timed_out = false;
+	return peer && peer->flags & MP_REMOTE_RAW && net_addr_isset(&peer->dst);
+}
+
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
 {
 	unsigned n_out = 0;
@@ -607,6 +625,14 @@ static void take_batch(struct relay *relay, struct sock *sock, struct stream *st
 		relay->local.rx_packets++;
 		if (len > RELAY_MAX_PACKET || msg->msg_flags & MSG_TRUNC) {
 			drop(relay, stream);
+		} else if (stream->flags & MP_REMOTE_RAW) {
+			if (!take_raw(relay, stream, sock, msg, len))
+				continue;
+			relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
+			relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
+			relay->out[n_out].msg_hdr.msg_iovlen = 1;
+			count_sent(relay, stream->peer, len);
+			n_out++;
 		} else if (stream->secure &&
 			   !secure_receive(relay, stream, sock, msg, data, &len)) {
 			continue;

@@ -459,6 +459,51 @@ static void legs_of_different_threads_are_brought_together(void **state)
 	fix_run(20);
 }
 
+/* T.38: some of it looks like RTP, some like RTCP, some like nothing. */
+static void datagrams_of_fax_pass_as_they_are(void **state)
+{
+	static const uint8_t packets[][16] = {
+		{ 0x00, 0x01, 0x06, 0x01, 0x02, 0x03 },
+		{ 0x80, 0xc8, 0x00, 0x00, 0x12, 0x34, 0x56, 0x78 },
+		{ 0x80, 0x08, 0x00, 0x01, 0, 0, 0, 1, 0, 0, 0, 2, 0xd5, 0xd5 },
+		{ 0xff },
+	};
+	struct pair pair;
+	struct hdr_rtp hdr;
+	uint8_t got[64], mark;
+
+	pair_open(*state, &pair, false);
+	phone_send(&pair.pa, pair.a.port, 8, 1);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+
+	leg_remote(&pair.a, &pair.pa, &(struct media_remote){ .raw = true });
+	leg_remote(&pair.b, &pair.pb, &(struct media_remote){ .raw = true });
+	fix_sync(&pair.b);
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		phone_send_raw(pair.pa.rtp, pair.a.port, packets[i], i + 1);
+		assert_int_equal(phone_recv(pair.pb.rtp, got, sizeof(got), 1000), i + 1);
+		assert_memory_equal(got, packets[i], i + 1);
+		phone_send_raw(pair.pb.rtp, pair.b.port, packets[i], sizeof(packets[i]));
+		assert_int_equal(phone_recv(pair.pa.rtp, got, sizeof(got), 1000), sizeof(packets[i]));
+		assert_memory_equal(got, packets[i], sizeof(packets[i]));
+	}
+
+	/* Music is not for a fax machine, nor is what another RTP stream says. */
+	media_music_start(pair.a.stream, 0);
+	fix_sync(&pair.a);
+	assert_int_equal(phone_recv(pair.pa.rtp, got, sizeof(got), 100), 0);
+	media_music_stop(pair.a.stream);
+
+	/* And back to sound. */
+	leg_remote(&pair.a, &pair.pa, NULL);
+	leg_remote(&pair.b, &pair.pb, NULL);
+	fix_sync(&pair.b);
+	phone_send(&pair.pa, pair.a.port, 8, 7);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+	assert_int_equal(mark, 7);
+	pair_close(&pair);
+}
+
 #define T(function) cmocka_unit_test_setup_teardown(function, fix_setup, fix_teardown)
 #define T_ID(id, function)                                                                         \
 	{                                                                                          \
@@ -482,6 +527,7 @@ int main(void)
 		T(the_last_word_of_a_closed_stream_is_its_statistics),
 		T(silence_is_reported_once_per_silence),
 		T_ID("[PLT-37]", digits_are_seen_in_passing),
+		T(datagrams_of_fax_pass_as_they_are),
 		T(legs_of_different_threads_are_brought_together),
 	};
 
