@@ -32,6 +32,12 @@ export type MiniOptions = {
   allow?: string;
   /** What to do with an INVITE; default: 180, then 200. */
   onInvite?: (phone: MiniPhone, call: MiniCall, invite: SipMessage) => void;
+  /** A request within a call; true: it was answered. Default: 200, with an answer to an INVITE. */
+  onRequest?: (phone: MiniPhone, call: MiniCall, message: SipMessage) => boolean;
+  /** A provisional response of a call it makes. */
+  onProvisional?: (phone: MiniPhone, call: MiniCall, message: SipMessage) => void;
+  /** Extensions it knows ("100rel"). */
+  supported?: string;
 };
 
 export type MiniCall = {
@@ -53,6 +59,8 @@ export type MiniCall = {
 };
 
 export type SdpOptions = {
+  /** The whole description instead; '' offers nothing (the answer goes with the ACK). */
+  text?: string;
   dir?: string;
   address?: string;
   codecs?: string[];
@@ -107,9 +115,10 @@ export class MiniPhone {
   }
 
   private get always(): string[] {
-    const { userAgent, allow } = this.options;
+    const { userAgent, allow, supported } = this.options;
     return [
       'Max-Forwards: 70', ...(userAgent ? [`User-Agent: ${userAgent}`] : []), ...(allow ? [`Allow: ${allow}`] : []),
+      ...(supported ? [`Supported: ${supported}`] : []),
     ];
   }
 
@@ -223,8 +232,9 @@ export class MiniPhone {
     const invite = (...more: string[]): Promise<SipMessage> =>
       this.request('INVITE', [
         `From: ${local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} INVITE`, ...more,
-      ], uri, this.sdp(rtp, sdp), 'application/sdp', (message) => {
+      ], uri, sdp.text ?? this.sdp(rtp, sdp), 'application/sdp', (message) => {
         call.provisional.push(message);
+        this.options.onProvisional?.(this, call, message);
         if (message.body) {
           call.remoteSdp = message.body;
           rtp.sendTo(message.body);
@@ -247,27 +257,39 @@ export class MiniPhone {
     call.isUp = true;
     call.remoteSdp = reply.body || call.remoteSdp;
     rtp.sendTo(call.remoteSdp);
-    this.ack(call, reply, call.peerTarget);
+    this.ack(call, reply, call.peerTarget, sdp.text === '' && reply.body ? this.sdp(rtp) : '');
     return call;
   }
 
-  private ack(call: MiniCall, reply: SipMessage, uri: string): void {
+  /** Acknowledges a reliable provisional response (RFC 3262); body: the answer to its offer. */
+  async prack(call: MiniCall, message: SipMessage, body = ''): Promise<SipMessage> {
+    const rack = `RAck: ${header(message, 'rseq')} ${header(message, 'cseq')}`;
+    call.cseq++;
+    return this.request('PRACK', [
+      `From: ${call.local}`, `To: ${header(message, 'to')}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} PRACK`, rack,
+    ], contactUri(message) || call.peerTarget, body);
+  }
+
+  private ack(call: MiniCall, reply: SipMessage, uri: string, body = ''): void {
     // The ACK of a refusal belongs to the INVITE's transaction: same branch (RFC 3261 section 17.1.1.3).
     const via = status(reply) >= 300 ? `Via: ${header(reply, 'via')}` : this.via();
     this.sendText([
       `ACK ${uri} SIP/2.0`, via, `From: ${call.local}`, `To: ${header(reply, 'to')}`, `Call-ID: ${call.callId}`,
-      `CSeq: ${call.cseq} ACK`, ...this.always, 'Content-Length: 0', '', '',
+      `CSeq: ${Number.parseInt(header(reply, 'cseq'), 10)} ACK`, ...this.always,
+      ...(body ? ['Content-Type: application/sdp'] : []), `Content-Length: ${Buffer.byteLength(body)}`, '', body,
     ].join('\r\n'));
   }
 
   /** A request within the call; a re-INVITE is acknowledged. */
-  async inDialog(call: MiniCall, name: string, body = '', type = 'application/sdp'): Promise<SipMessage> {
+  async inDialog(
+    call: MiniCall, name: string, body = '', type = 'application/sdp', answer = '',
+  ): Promise<SipMessage> {
     call.cseq++;
     const reply = await this.request(name, [
       `From: ${call.local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`, `CSeq: ${call.cseq} ${name}`,
     ], call.peerTarget, body, type);
     if (name === 'INVITE') {
-      this.ack(call, reply, call.peerTarget);
+      this.ack(call, reply, call.peerTarget, status(reply) < 300 ? answer : '');
       if (status(reply) < 300) {
         call.remoteSdp = reply.body;
         call.rtp.sendTo(reply.body);
@@ -323,6 +345,7 @@ export class MiniPhone {
     if (name === 'INVITE' && !tagOf(header(message, 'to'))) return; // sent again
     call.requests.push(message);
     if (name === 'ACK') return;
+    if (this.options.onRequest?.(this, call, message)) return;
     if (name === 'INVITE') {
       call.remoteSdp = message.body;
       call.rtp.sendTo(message.body);
