@@ -353,13 +353,18 @@ static void on_close(struct conn *conn, struct stream *stream, const struct mp_h
 		     ((const struct mp_close *)hdr)->flags & MP_CLOSE_STATS);
 }
 
+/*
+ * The first packet wakes the thread, which then takes this before it. But the socket may be connected
+ * to where the other side was before, and the kernel lets nothing in from elsewhere: a change is urgent.
+ */
 static void on_remote(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
 {
 	relay_post(stream->relay,
 		   &(struct relay_cmd){ .type = RCMD_REMOTE,
 					.stream = stream,
 					.u.remote = *(const struct mp_remote *)hdr },
-		   false);
+		   stream->has_remote);
+	stream->has_remote = true;
 }
 
 /* The legs of one bridge live in one thread, so that no packet needs a lock. */

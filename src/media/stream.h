@@ -115,6 +115,7 @@ struct stream {
 	struct relay *relay;
 	bool claimed;
 	bool want_stats; /* when it closes */
+	bool has_remote; /* was told one */
 
 	/* relay thread */
 	struct stream *prev, *next; /* of the relay's list */
