@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
  * It says one line on descriptor 3: `ok <rate> <ms> <format>` or `no <reason>`.
  */
 #define OUTPUT_MAX_BYTES ((uint64_t)AUDIO_MAX_S * 48000 * 2 + 1024 * 1024)
+#define FFMPEG_MAX_BYTES ((uint64_t)3900 * 1024 * 1024) /* what a WAV can hold */
 #define WORDS_FD 3
 #define WORDS_MAX 512
 
@@ -166,6 +168,88 @@ static const char *run_child(int in_fd, int out_fd, struct audio_info *info)
 	return understand(info, words);
 }
 
+/* ------------------------------------------------------------------ what our libraries do not know */
+
+#define FFMPEG "/usr/bin/ffmpeg"
+/* Of its many formats those that hold sound people have; none that leads to other files. */
+#define FFMPEG_FORMATS "aac,amr,amrnb,amrwb,ape,asf,avi,3gp,mov,mp4,m4a,matroska,webm,mpc,mpc8,tta,wv,ac3,eac3,dts," \
+		       "caf,aiff,wav,mp3,flac,ogg"
+
+static _Noreturn void become_ffmpeg(const char *in_path, const char *out_path)
+{
+	char *const argv[] = { "ffmpeg", "-v", "quiet", "-nostdin", "-y", "-protocol_whitelist", "file",
+			       "-format_whitelist", FFMPEG_FORMATS, "-i", (char *)(uintptr_t)in_path, "-map",
+			       "0:a:0", "-t", "10801", "-threads", "1", "-c:a", "pcm_s16le", "-f", "wav",
+			       "-rf64", "never", (char *)(uintptr_t)out_path, NULL };
+	char *const envp[] = { "LC_ALL=C", "PATH=/usr/bin:/bin", NULL };
+	int null = open("/dev/null", O_RDWR);
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int fd = 0; fd < 3; fd++)
+		(void)dup2(null, fd);
+	(void)close_range(3, ~0u, 0);
+	if (jail_program(in_path, out_path, FFMPEG_MAX_BYTES, AUDIO_CONVERT_S))
+		_exit(EXIT_FAILURE);
+	(void)execve(FFMPEG, argv, envp);
+	_exit(EXIT_FAILURE);
+}
+
+/* Waits for a child at most so long. */
+static bool ends_in_time(int pid, unsigned timeout_s)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool in_time = fd < 0 || poll(&p, 1, (int)timeout_s * 1000) > 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return audio_child_end(pid, !in_time) && in_time;
+}
+
+/*
+ * ffmpeg, where somebody has installed it, reads what libsndfile and mpg123 do not: M4A and AAC of mobile
+ * phones, AMR, WMA, the sound of films. It writes a WAV at raw_path, which goes the way of all.
+ */
+static bool decode_elsewhere(const char *in_path, const char *raw_path)
+{
+	char in[PATH_MAX], out[PATH_MAX];
+	int fd, pid;
+
+	if (access(FFMPEG, X_OK) || !realpath(in_path, in))
+		return false;
+	fd = open(raw_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	(void)close(fd);
+	if (!realpath(raw_path, out))
+		return false;
+	pid = fork();
+	if (!pid)
+		become_ffmpeg(in, out);
+	return pid > 0 && ends_in_time(pid, AUDIO_CONVERT_S + 30);
+}
+
+/* As run_child(), for what it called unreadable. */
+static const char *run_elsewhere(const char *in_path, const char *part_path, int out_fd,
+				 struct audio_info *info)
+{
+	char raw_path[PATH_MAX];
+	const char *reason = "unreadable";
+	int fd;
+
+	if ((size_t)snprintf(raw_path, sizeof(raw_path), "%s.raw", part_path) >= sizeof(raw_path))
+		return reason;
+	if (decode_elsewhere(in_path, raw_path)) {
+		fd = open(raw_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd >= 0) {
+			reason = run_child(fd, out_fd, info);
+			(void)close(fd);
+		}
+	}
+	(void)unlink(raw_path);
+	return reason;
+}
+
 /* Every folder of the path but the last part. */
 static int make_folders(const char *path)
 {
@@ -223,6 +307,8 @@ const char *audio_convert_file(const char *in_path, const char *out_path, struct
 		reason = reason_of(err);
 	if (!reason)
 		reason = run_child(in_fd, out_fd, ret);
+	if (reason && !strcmp(reason, "unreadable"))
+		reason = run_elsewhere(in_path, part_path, out_fd, ret);
 	if (!reason && fsync(out_fd))
 		reason = reason_of(-errno);
 	if (!reason && rename(part_path, out_path))

@@ -14,4 +14,11 @@
  */
 int jail_enter(uint64_t file_max_bytes, unsigned cpu_s);
 
+/*
+ * The same for a program that is going to be executed, between fork and exec: it may read the system's
+ * programs and libraries and the one file in_path, and write the one file out_path, and has no network
+ * and no other process to look at. Makes system calls only.
+ */
+int jail_program(const char *in_path, const char *out_path, uint64_t file_max_bytes, unsigned cpu_s);
+
 #endif

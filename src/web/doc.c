@@ -39,7 +39,14 @@ static json_t *operation(const struct route *route, const char *id)
 	json_decref(params);
 	if (route->access == ACCESS_ANONYMOUS)
 		json_object_set_new(op, "security", json_array());
-	if (route->methods & (WEB_POST | WEB_PUT | WEB_PATCH))
+	if (route->upload)
+		json_object_set_new(
+			op, "requestBody",
+			json_pack("{s:{s:{s:{s:s,s:{s:{s:s,s:s}}}},s:{s:{s:s,s:s}}}}", "content",
+				  "multipart/form-data", "schema", "type", "object", "properties", "file",
+				  "type", "string", "format", "binary", "application/octet-stream",
+				  "schema", "type", "string", "format", "binary"));
+	else if (route->methods & (WEB_POST | WEB_PUT | WEB_PATCH))
 		json_object_set_new(op, "requestBody",
 				    json_pack("{s:{s:{s:{s:s}}}}", "content", "application/json",
 					      "schema", "type", "object"));

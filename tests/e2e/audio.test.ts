@@ -66,6 +66,18 @@ describe('audio files', () => {
     expect(wide).toMatchObject({ path: 'x/wide', rate_hz: 16000 });
   });
 
+  test('a voice memo of a mobile phone (M4A) is read by ffmpeg, which opens nothing else', async () => {
+    const memo = readFileSync(fileURLToPath(new URL('fixtures/memo.m4a', import.meta.url)));
+    const file = row(await upload('memo.m4a', memo));
+    expect(file).toMatchObject({ path: 'custom/memo', state: 'ready', rate_hz: 16000 });
+    expect(wavHz((await send('GET', `audioFile/${file.id}/content`)).bytes)).toBeCloseTo(700, -1);
+    for (const list of ['#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n', 'ffconcat version 1.0\nfile /etc/passwd\n']) {
+      const reply = await upload('list.m3u8', Buffer.from(list));
+      expect(reply.status).toBe(422);
+      expect(reply.json).toMatchObject({ code: 'unreadable' });
+    }
+  });
+
   test('[CHG-AUD-01] what is no sound, broken, empty or doubled is refused and nothing of it stays', async () => {
     const before = items(await send('GET', 'audioFile')).length;
     for (const [name, data, code] of [

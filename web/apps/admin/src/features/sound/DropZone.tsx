@@ -3,7 +3,7 @@ import { IconUpload } from '@tabler/icons-react';
 import { useRef, useState, type DragEvent, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
-export const soundTypes = 'audio/*,.wav,.mp3,.flac,.ogg,.opus,.aif,.aiff,.w64,.caf';
+export const soundTypes = 'audio/*,.wav,.m4a,.aac,.amr,.wma,.mp3,.flac,.ogg,.opus,.aif,.aiff,.w64,.caf';
 
 interface DropZoneProps {
   readonly label: string;
