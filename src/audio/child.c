@@ -27,6 +27,8 @@
  */
 #define OUTPUT_MAX_BYTES ((uint64_t)AUDIO_MAX_S * 48000 * 2 + 1024 * 1024)
 #define FFMPEG_MAX_BYTES ((uint64_t)3900 * 1024 * 1024) /* what a WAV can hold */
+#define CHILD_MAX_MS ((AUDIO_CONVERT_S + 30) * 1000ull)
+#define STOP_LOOK_MS 200
 #define WORDS_FD 3
 #define WORDS_MAX 512
 
@@ -96,18 +98,27 @@ bool audio_child_end(int pid, bool kill_it)
 	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
-/* What the child says, until it has ended or the time is over. */
-static bool read_words(char words[WORDS_MAX], int fd, unsigned timeout_s)
+/* Waits for a descriptor of a child. False: the time is over, or nobody wants it any more. */
+static bool wait_for(int fd, uint64_t end_ms, const atomic_bool *stop)
 {
-	uint64_t end_ms = clk_mono_ms() + (uint64_t)timeout_s * 1000;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (clk_mono_ms() < end_ms && !(stop && atomic_load(stop)))
+		if (poll(&p, 1, STOP_LOOK_MS) != 0)
+			return true;
+	return false;
+}
+
+/* What the child says, until it has ended or the time is over. */
+static bool read_words(char words[WORDS_MAX], int fd, const atomic_bool *stop)
+{
+	uint64_t end_ms = clk_mono_ms() + CHILD_MAX_MS;
 	size_t len = 0;
 
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		uint64_t now_ms = clk_mono_ms();
 		ssize_t n;
 
-		if (now_ms >= end_ms || poll(&p, 1, (int)(end_ms - now_ms)) == 0)
+		if (!wait_for(fd, end_ms, stop))
 			return false;
 		n = read(fd, words + len, WORDS_MAX - 1 - len);
 		if (n < 0 && errno == EINTR)
@@ -144,7 +155,8 @@ static const char *understand(struct audio_info *info, const char *words)
 	return "converter";
 }
 
-static const char *run_child(int in_fd, int out_fd, struct audio_info *info)
+static const char *run_child(int in_fd, int out_fd, const atomic_bool *stop,
+			     struct audio_info *info)
 {
 	char words[WORDS_MAX] = "";
 	int words_fds[2], pid;
@@ -158,9 +170,11 @@ static const char *run_child(int in_fd, int out_fd, struct audio_info *info)
 		(void)close(words_fds[0]);
 		return "converter";
 	}
-	in_time = read_words(words, words_fds[0], AUDIO_CONVERT_S + 30);
+	in_time = read_words(words, words_fds[0], stop);
 	(void)close(words_fds[0]);
 	if (!audio_child_end(pid, !in_time) && strncmp(words, "no ", 3)) {
+		if (stop && atomic_load(stop))
+			return "stopped";
 		log_warn("audio.child", "a conversion did not come to its end",
 			 kv_text("said", words), kv_int("in_time", in_time));
 		return in_time ? "converter" : "too_slow";
@@ -194,12 +208,10 @@ static _Noreturn void become_ffmpeg(const char *in_path, const char *out_path)
 	_exit(EXIT_FAILURE);
 }
 
-/* Waits for a child at most so long. */
-static bool ends_in_time(int pid, unsigned timeout_s)
+static bool ends_in_time(int pid, const atomic_bool *stop)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	bool in_time = fd < 0 || poll(&p, 1, (int)timeout_s * 1000) > 0;
+	bool in_time = fd < 0 || wait_for(fd, clk_mono_ms() + CHILD_MAX_MS, stop);
 
 	if (fd >= 0)
 		(void)close(fd);
@@ -210,7 +222,7 @@ static bool ends_in_time(int pid, unsigned timeout_s)
  * ffmpeg, where somebody has installed it, reads what libsndfile and mpg123 do not: M4A and AAC of mobile
  * phones, AMR, WMA, the sound of films. It writes a WAV at raw_path, which goes the way of all.
  */
-static bool decode_elsewhere(const char *in_path, const char *raw_path)
+static bool decode_elsewhere(const char *in_path, const char *raw_path, const atomic_bool *stop)
 {
 	char in[PATH_MAX], out[PATH_MAX];
 	int fd, pid;
@@ -226,12 +238,12 @@ static bool decode_elsewhere(const char *in_path, const char *raw_path)
 	pid = fork();
 	if (!pid)
 		become_ffmpeg(in, out);
-	return pid > 0 && ends_in_time(pid, AUDIO_CONVERT_S + 30);
+	return pid > 0 && ends_in_time(pid, stop);
 }
 
 /* As run_child(), for what it called unreadable. */
 static const char *run_elsewhere(const char *in_path, const char *part_path, int out_fd,
-				 struct audio_info *info)
+				 const atomic_bool *stop, struct audio_info *info)
 {
 	char raw_path[PATH_MAX];
 	const char *reason = "unreadable";
@@ -239,15 +251,15 @@ static const char *run_elsewhere(const char *in_path, const char *part_path, int
 
 	if ((size_t)snprintf(raw_path, sizeof(raw_path), "%s.raw", part_path) >= sizeof(raw_path))
 		return reason;
-	if (decode_elsewhere(in_path, raw_path)) {
+	if (decode_elsewhere(in_path, raw_path, stop)) {
 		fd = open(raw_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (fd >= 0) {
-			reason = run_child(fd, out_fd, info);
+			reason = run_child(fd, out_fd, stop, info);
 			(void)close(fd);
 		}
 	}
 	(void)unlink(raw_path);
-	return reason;
+	return stop && atomic_load(stop) ? "stopped" : reason;
 }
 
 /* Every folder of the path but the last part. */
@@ -286,7 +298,8 @@ static const char *reason_of(int err)
 	return err == -ENOSPC || err == -EDQUOT ? "disk_full" : "converter";
 }
 
-const char *audio_convert_file(const char *in_path, const char *out_path, struct audio_info *ret)
+const char *audio_convert_file(const char *in_path, const char *out_path, const atomic_bool *stop,
+			       struct audio_info *ret)
 {
 	char part_path[PATH_MAX];
 	const char *reason = NULL;
@@ -306,9 +319,9 @@ const char *audio_convert_file(const char *in_path, const char *out_path, struct
 	if (err)
 		reason = reason_of(err);
 	if (!reason)
-		reason = run_child(in_fd, out_fd, ret);
+		reason = run_child(in_fd, out_fd, stop, ret);
 	if (reason && !strcmp(reason, "unreadable"))
-		reason = run_elsewhere(in_path, part_path, out_fd, ret);
+		reason = run_elsewhere(in_path, part_path, out_fd, stop, ret);
 	if (!reason && fsync(out_fd))
 		reason = reason_of(-errno);
 	if (!reason && rename(part_path, out_path))

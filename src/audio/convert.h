@@ -2,6 +2,7 @@
 #ifndef AOIDE_AUDIO_CONVERT_H
 #define AOIDE_AUDIO_CONVERT_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include "audio/store.h"
 
@@ -20,9 +21,11 @@
 /* In this process: descriptors are borrowed, both seekable. Returns NULL or a reason. */
 const char *audio_convert(int in_fd, int out_fd, struct audio_info *ret);
 
-/* In a child without rights (jail.h). out_path is replaced at once when all is well and on disk.
+/* In a child without rights (jail.h). out_path is replaced at once when all is well and on disk. When
+ * *stop becomes true (NULL: never) the child is ended, and the reason is "stopped".
  * Returns NULL or a reason. */
-const char *audio_convert_file(const char *in_path, const char *out_path, struct audio_info *ret);
+const char *audio_convert_file(const char *in_path, const char *out_path, const atomic_bool *stop,
+			       struct audio_info *ret);
 
 /*
  * The files of a ZIP, in a child without rights. Every wanted file becomes a new incoming file; h is

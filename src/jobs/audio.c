@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "db/db.h"
 
 #define MAX_WAITING   256
+#define N_WORKERS     2 /* so that a long piece does not hold up a short one */
 #define POLL_S        30 /* a wake-up that got lost costs no more */
 #define RETRY_S       5  /* after an error of the database */
 #define RELOAD_MS     10000
@@ -33,14 +35,25 @@ struct request {
 	struct bus_reply *reply;
 };
 
+/* Workers convert; the front answers requests and unpacks archives. Each has a database of its own. */
+struct worker {
+	struct audio_jobs *jobs;
+	struct db *db;
+	pthread_t thread;
+	bool is_running;
+	bool asked;   /* under jobs->lock */
+	int64_t busy; /* content in conversion; under jobs->claim */
+	int (*work_h)(struct worker *worker);
+};
+
 struct audio_jobs {
 	const struct config *config;
 	struct bus *bus;
-	struct db *db;      /* worker only */
-	pthread_t thread;
-	pthread_mutex_t lock; /* what follows */
+	struct worker front, workers[N_WORKERS];
+	pthread_mutex_t claim; /* who converts what */
+	pthread_mutex_t lock;  /* what follows */
 	pthread_cond_t wake;
-	bool closing, asked;
+	atomic_bool closing; /* written under the lock; a conversion looks at it alone */
 	struct request requests[MAX_WAITING];
 	size_t n_requests;
 };
@@ -75,8 +88,9 @@ static void tell(struct audio_jobs *jobs, const struct audio_content *c, const c
 				    !reason || c->has_file ? "ready" : "failed"));
 }
 
-static int convert_one(struct audio_jobs *jobs, const struct audio_content *c)
+static int convert_one(struct worker *worker, const struct audio_content *c)
 {
+	struct audio_jobs *jobs = worker->jobs;
 	char from[PATH_MAX], to[PATH_MAX];
 	struct audio_info info = { 0 };
 	uint64_t start_ms = clk_mono_ms();
@@ -86,9 +100,11 @@ static int convert_one(struct audio_jobs *jobs, const struct audio_content *c)
 
 	audio_incoming_path(from, sizeof(from), jobs->config->data_dir, c->incoming);
 	if (!audio_path(to, sizeof(to), jobs->config->data_dir, c))
-		reason = audio_convert_file(from, to, &info);
-	err = reason ? audio_set_failed(jobs->db, c, reason, &stale) :
-		       audio_set_ready(jobs->db, c, &info, &stale);
+		reason = audio_convert_file(from, to, &jobs->closing, &info);
+	if (reason && !strcmp(reason, "stopped"))
+		return 0; /* the next start goes on with it */
+	err = reason ? audio_set_failed(worker->db, c, reason, &stale) :
+		       audio_set_ready(worker->db, c, &info, &stale);
 	if (err)
 		return err; /* the upload is still there: it is done once more */
 	audio_incoming_remove(jobs->config->data_dir, c->incoming);
@@ -169,7 +185,7 @@ static int store_file(const char *path, const char *incoming, int64_t bytes, voi
 	(void)snprintf(c.folder, sizeof(c.folder), "%s", a->code);
 	(void)snprintf(c.source_name, sizeof(c.source_name), "%s", path);
 	(void)snprintf(c.incoming, sizeof(c.incoming), "%s", incoming);
-	err = audio_stage(a->jobs->db, &c, replaced);
+	err = audio_stage(a->jobs->front.db, &c, replaced);
 	if (err)
 		return err;
 	audio_incoming_remove(a->jobs->config->data_dir, replaced);
@@ -212,23 +228,40 @@ static int unpack(struct audio_jobs *jobs, const json_t *request, json_t **ret)
 	return err;
 }
 
-/* ------------------------------------------------------------------ the worker */
+/* ------------------------------------------------------------------ threads */
 
-static int open_db(struct audio_jobs *jobs)
+static int open_db(struct worker *worker)
 {
 	char url[PATH_MAX], why[200] = "";
 	int err;
 
-	if (jobs->db)
+	if (worker->db)
 		return 0;
-	err = db_open(&jobs->db, config_db_url(url, sizeof(url), jobs->config), why, sizeof(why));
+	err = db_open(&worker->db, config_db_url(url, sizeof(url), worker->jobs->config), why,
+		      sizeof(why));
 	if (err)
 		log_warn("jobs.database", "the database cannot be opened", kv_text("why", why),
 			 kv_err(err));
 	return err;
 }
 
-/* The first request that is about an archive, or whose content is done. False: none. */
+static bool is_closing(struct audio_jobs *jobs)
+{
+	return atomic_load(&jobs->closing);
+}
+
+/* Wakes everybody: there is something new to convert, or to answer. */
+static void wake_all(struct audio_jobs *jobs)
+{
+	pthread_mutex_lock(&jobs->lock);
+	jobs->front.asked = true;
+	for (size_t i = 0; i < N_WORKERS; i++)
+		jobs->workers[i].asked = true;
+	pthread_cond_broadcast(&jobs->wake);
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+/* The first request that is about an archive, or whose content is done. False: none. Front only. */
 static bool take_request(struct audio_jobs *jobs, struct request *ret)
 {
 	struct request waiting[MAX_WAITING];
@@ -243,7 +276,7 @@ static bool take_request(struct audio_jobs *jobs, struct request *ret)
 		struct audio_content content = { 0 };
 
 		if (waiting[found].archive ||
-		    audio_get(&content, jobs->db, waiting[found].id) ||
+		    audio_get(&content, jobs->front.db, waiting[found].id) ||
 		    content.state != AUDIO_CONVERTING)
 			break;
 	}
@@ -260,70 +293,102 @@ static bool take_request(struct audio_jobs *jobs, struct request *ret)
 	return true;
 }
 
-static void answer_requests(struct audio_jobs *jobs)
+static int answer_requests(struct worker *front)
 {
 	struct request request;
 
-	while (take_request(jobs, &request)) {
+	while (!is_closing(front->jobs) && take_request(front->jobs, &request)) {
 		json_t *answer = NULL;
 		int err = 0;
 
-		if (request.archive)
-			err = unpack(jobs, request.archive, &answer);
+		if (request.archive) {
+			err = unpack(front->jobs, request.archive, &answer);
+			wake_all(front->jobs); /* there is much to convert now */
+		}
 		json_decref(request.archive);
 		bus_reply(request.reply, err, answer);
 	}
+	return 0;
 }
 
-static bool is_closing(struct audio_jobs *jobs)
+/* The next content that no other worker has. -ENOENT: none. */
+static int claim_next(struct worker *worker, struct audio_content *ret)
 {
-	bool closing;
+	struct audio_jobs *jobs = worker->jobs;
+	int64_t after = 0;
+	bool taken = true;
+	int err = 0;
 
-	pthread_mutex_lock(&jobs->lock);
-	closing = jobs->closing;
-	pthread_mutex_unlock(&jobs->lock);
-	return closing;
+	pthread_mutex_lock(&jobs->claim);
+	worker->busy = 0;
+	while (!err && taken) {
+		err = audio_next(ret, worker->db, after);
+		taken = false;
+		for (size_t i = 0; !err && i < N_WORKERS; i++)
+			taken = taken || jobs->workers[i].busy == ret->id;
+		after = ret->id;
+	}
+	if (!err)
+		worker->busy = ret->id;
+	pthread_mutex_unlock(&jobs->claim);
+	return err;
 }
 
-/* Everything there is to do now. */
-static int work(struct audio_jobs *jobs)
+static int convert_all(struct worker *worker)
 {
 	struct audio_content content;
-	int err = open_db(jobs);
+	int err = 0;
 
-	while (!err && !is_closing(jobs)) {
-		answer_requests(jobs);
-		err = audio_next(&content, jobs->db, 0);
+	while (!err && !is_closing(worker->jobs)) {
+		err = claim_next(worker, &content);
 		if (!err)
-			err = convert_one(jobs, &content);
+			err = convert_one(worker, &content);
+		if (!err)
+			wake_all(worker->jobs); /* somebody may wait for it */
 	}
 	return err == -ENOENT ? 0 : err;
 }
 
 static void *worker_main(void *arg)
 {
-	struct audio_jobs *jobs = arg;
+	struct worker *worker = arg;
+	struct audio_jobs *jobs = worker->jobs;
 
 	while (!is_closing(jobs)) {
 		struct timespec until;
-		int err = work(jobs);
+		int err = open_db(worker);
 
+		if (!err)
+			err = worker->work_h(worker);
 		if (err) {
 			log_warn("jobs.audio", "uploads cannot be converted now; it is tried again",
 				 kv_err(err));
-			db_close(jobs->db);
-			jobs->db = NULL;
+			db_close(worker->db);
+			worker->db = NULL;
 		}
 		(void)clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += err ? RETRY_S : POLL_S;
 		pthread_mutex_lock(&jobs->lock);
-		while (!jobs->closing && (!jobs->asked || err) &&
+		while (!jobs->closing && (!worker->asked || err) &&
 		       pthread_cond_timedwait(&jobs->wake, &jobs->lock, &until) != ETIMEDOUT)
 			;
-		jobs->asked = false;
+		worker->asked = false;
 		pthread_mutex_unlock(&jobs->lock);
 	}
+	db_close(worker->db);
 	return NULL;
+}
+
+static int start_worker(struct worker *worker, struct audio_jobs *jobs,
+			int (*work_h)(struct worker *worker))
+{
+	int err;
+
+	worker->jobs = jobs;
+	worker->work_h = work_h;
+	err = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	worker->is_running = !err;
+	return err;
 }
 
 /* ------------------------------------------------------------------ bus */
@@ -336,9 +401,8 @@ static void add_request(struct audio_jobs *jobs, struct request request)
 	room = jobs->n_requests < MAX_WAITING && !jobs->closing;
 	if (room && request.reply)
 		jobs->requests[jobs->n_requests++] = request;
-	jobs->asked = true;
-	pthread_cond_signal(&jobs->wake);
 	pthread_mutex_unlock(&jobs->lock);
+	wake_all(jobs);
 	if (room || !request.reply)
 		return;
 	json_decref(request.archive);
@@ -367,17 +431,17 @@ int audio_jobs_start(struct audio_jobs **ret, const struct config *config, struc
 	jobs->config = config;
 	jobs->bus = bus;
 	pthread_mutex_init(&jobs->lock, NULL);
+	pthread_mutex_init(&jobs->claim, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&jobs->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	err = -pthread_create(&jobs->thread, NULL, worker_main, jobs);
-	if (err) {
-		free(jobs);
-		return err;
-	}
-	*ret = jobs;
-	err = bus_subscribe(bus, "cmd.jobs.audio", audio_h, jobs);
+	*ret = jobs; /* to be stopped also after an error */
+	err = start_worker(&jobs->front, jobs, answer_requests);
+	for (size_t i = 0; !err && i < N_WORKERS; i++)
+		err = start_worker(&jobs->workers[i], jobs, convert_all);
+	if (!err)
+		err = bus_subscribe(bus, "cmd.jobs.audio", audio_h, jobs);
 	return err ? err : bus_subscribe(bus, "cmd.jobs.unpack", unpack_h, jobs);
 }
 
@@ -387,15 +451,19 @@ void audio_jobs_stop(struct audio_jobs *jobs)
 		return;
 	pthread_mutex_lock(&jobs->lock);
 	jobs->closing = true;
-	pthread_cond_signal(&jobs->wake);
+	pthread_cond_broadcast(&jobs->wake);
 	pthread_mutex_unlock(&jobs->lock);
-	pthread_join(jobs->thread, NULL);
+	if (jobs->front.is_running)
+		pthread_join(jobs->front.thread, NULL);
+	for (size_t i = 0; i < N_WORKERS; i++)
+		if (jobs->workers[i].is_running)
+			pthread_join(jobs->workers[i].thread, NULL);
 	for (size_t i = 0; i < jobs->n_requests; i++) {
 		json_decref(jobs->requests[i].archive);
 		bus_reply(jobs->requests[i].reply, -EUNAVAILABLE, NULL);
 	}
-	db_close(jobs->db);
 	pthread_mutex_destroy(&jobs->lock);
+	pthread_mutex_destroy(&jobs->claim);
 	pthread_cond_destroy(&jobs->wake);
 	free(jobs);
 }

@@ -3,7 +3,7 @@
 #define AOIDE_JOBS_AUDIO_H
 
 /*
- * Converts what was uploaded (audio/store.h), in a thread of its own so that nothing else waits. Begins
+ * Converts what was uploaded (audio/store.h), in threads of its own so that nothing else waits. Begins
  * with whatever a crash left in state "converting". Serves
  *
  *	cmd.jobs.audio {"id"}             answers when this content is no longer in conversion
@@ -17,6 +17,6 @@ struct bus;
 
 /* config and bus are borrowed until audio_jobs_stop(). */
 int audio_jobs_start(struct audio_jobs **ret, const struct config *config, struct bus *bus);
-void audio_jobs_stop(struct audio_jobs *jobs); /* waits for the conversion that is under way */
+void audio_jobs_stop(struct audio_jobs *jobs); /* ends conversions that are under way: they begin again at the next start */
 
 #endif

@@ -70,7 +70,7 @@ static void look_at(struct result *r, const char *path)
 
 static const char *convert(const char *from, const char *to, struct audio_info *info)
 {
-	return audio_convert_file(from, to, info);
+	return audio_convert_file(from, to, NULL, info);
 }
 
 static void every_form_becomes_the_stored_one(void **state)
@@ -190,6 +190,22 @@ static void broken_files_are_refused_and_leave_the_old_one(void **state)
 	testdb_rmdir(dir);
 }
 
+static void a_conversion_can_be_stopped(void **state)
+{
+	static const struct sound one = { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 44100, 1, 440, 0.3, 200 };
+	const atomic_bool stop = true;
+	char dir[128], from[160], to[160];
+	struct audio_info info = { 0 };
+
+	testdb_mkdir(dir, sizeof(dir));
+	(void)snprintf(from, sizeof(from), "%s/in", dir);
+	(void)snprintf(to, sizeof(to), "%s/out.wav", dir);
+	write_sound(from, &one);
+	assert_string_equal(audio_convert_file(from, to, &stop, &info), "stopped");
+	assert_int_equal(access(to, F_OK), -1);
+	testdb_rmdir(dir);
+}
+
 /* ------------------------------------------------------------------ archives */
 
 static bool wants_wav(const char *path, void *arg)
@@ -230,6 +246,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(every_form_becomes_the_stored_one),
 		cmocka_unit_test(nothing_is_cut_off),
 		cmocka_unit_test(broken_files_are_refused_and_leave_the_old_one),
+		cmocka_unit_test(a_conversion_can_be_stopped),
 		cmocka_unit_test(what_is_no_archive_is_refused),
 	};
 
