@@ -8,6 +8,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdint.h>
+#include <spandsp/telephony.h>
+#include <spandsp/bit_operations.h>
+#include <spandsp/g726.h>
 #include "media/codec.h"
 #include "media/mend.h"
 
@@ -118,6 +122,26 @@ static void rates_of_both_sides_need_not_be_the_same(void **state)
 				assert_tone(heard, n, codec->hz[to], 1000);
 			}
 	}
+}
+
+/* RFC 3551 section 4.5.4: the first sample is in the low bits; AAL2-G726-32 has them the other way. */
+static void g726_has_the_first_sample_in_the_low_bits(void **state)
+{
+	g726_state_t *raw = g726_init(NULL, 32000, G726_ENCODING_LINEAR, G726_PACKING_NONE);
+	uint8_t data[80], codes[160];
+	struct codec_enc *enc;
+	int16_t pcm[160];
+
+	assert_non_null(raw);
+	assert_int_equal(codec_enc_alloc(&enc, codec_find(MEDIA_G726_32, 8000),
+					 &(struct codec_opts){ 0 }), 0);
+	tone_make(pcm, 160, 8000, 440, 0);
+	assert_int_equal(g726_encode(raw, codes, pcm, 160), 160);
+	assert_int_equal(codec_encode(enc, data, sizeof(data), pcm, 160), 80);
+	for (int i = 0; i < 80; i++)
+		assert_int_equal(data[i], codes[2 * i] | codes[2 * i + 1] << 4);
+	codec_enc_free(enc);
+	(void)g726_free(raw);
 }
 
 static void packet_lengths_are_whole_frames(void **state)
@@ -390,6 +414,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_codec_carries_a_tone_in_packets_of_10_to_60_ms),
 		cmocka_unit_test(rates_of_both_sides_need_not_be_the_same),
+		cmocka_unit_test(g726_has_the_first_sample_in_the_low_bits),
 		cmocka_unit_test(packet_lengths_are_whole_frames),
 		cmocka_unit_test(malformed_payloads_are_refused),
 		cmocka_unit_test(every_codec_conceals_what_is_lost),
