@@ -348,6 +348,14 @@ void control_status(const struct control *control, struct control_totals *ret)
 		ret->dropped += atomic_load_explicit(&c->dropped, memory_order_relaxed);
 		ret->turns += atomic_load_explicit(&c->turns, memory_order_relaxed);
 	}
+	if (control->disk) {
+		struct disk_stats disk;
+
+		disk_stats(control->disk, &disk);
+		ret->recordings = disk.files;
+		ret->recordings_failed = disk.failed;
+		ret->recordings_lost_ms = disk.lost_ms;
+	}
 }
 
 /* ------------------------------------------------------------------ start and end */

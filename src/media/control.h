@@ -40,6 +40,7 @@ struct control_status { /* published by the control thread; readable from any */
 struct control_totals {
 	uint64_t streams, leases, opened, failed, bound_pairs, pairs, bind_errors;
 	uint64_t rx_packets, tx_packets, dropped, turns;
+	uint64_t recordings, recordings_failed, recordings_lost_ms; /* since the start */
 	unsigned threads;
 };
 void control_status(const struct control *control, struct control_totals *ret);

@@ -59,7 +59,8 @@ static void status_h(const char *subject, json_t *data, struct bus_reply *reply,
 	(void)getrusage(RUSAGE_SELF, &usage);
 	control_status(process->control, &t);
 	bus_reply(reply, 0,
-		  json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}",
+		  json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
+			    " s:f, s:I}",
 			    "version", AOIDE_VERSION,
 			    "uptime_s", (json_int_t)((clk_mono_ms() - process->started_at_ms) / 1000),
 			    "streams", (json_int_t)t.streams,
@@ -72,6 +73,9 @@ static void status_h(const char *subject, json_t *data, struct bus_reply *reply,
 			    "dropped", (json_int_t)t.dropped,
 			    "port_pairs", (json_int_t)t.pairs,
 			    "port_pairs_bound", (json_int_t)t.bound_pairs,
+			    "recordings", (json_int_t)t.recordings,
+			    "recordings_failed", (json_int_t)t.recordings_failed,
+			    "recordings_lost_ms", (json_int_t)t.recordings_lost_ms,
 			    "cpu_s",
 			    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 				    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,

@@ -140,6 +140,9 @@ describe('recordings', () => {
     expect(wav.seconds).toBeLessThan(4);
     expect(share(wav, 0, 400)).toBeGreaterThan(0.3);
     expect(share(wav, 0, 500)).toBeGreaterThan(0.3);
+    const { media } = await pbx.ctlJson<{ media: Row }>('status');
+    expect(media).toMatchObject({ recordings_failed: 0, recordings_lost_ms: 0 });
+    expect(Number(media['recordings'])).toBeGreaterThan(0);
     const none = await run(aoideBinary, ['ctl', '--data', pbx.dataDir, 'record', id, 'stop']);
     expect(none.code).toBe(4); // the call is over
   });
