@@ -71,13 +71,11 @@ struct snap_sip_row {
 struct snap_audio_row {
 	const char *path, *name; /* lent */
 	bool builtin;
-	uint32_t version;
 };
 
 struct snap_moh_row {
 	const char *name, *preset, *files; /* lent; files: JSON */
 	bool random;
-	uint32_t version;
 };
 
 struct snap_audio_settings_row {

@@ -91,7 +91,7 @@ struct snap_audio { /* an audio file */
 	const char *name;   /* "custom/welcome", "builtin/rec-start" */
 	const char *path;   /* of its WAV; NULL: nothing has been uploaded, or not converted yet */
 	const char *prompt; /* predefined and not replaced: the prompt that says it; else NULL */
-	uint32_t version;   /* rises when the content is replaced, which keeps its path */
+	uint32_t version;   /* another number when the content was replaced, which keeps its path */
 };
 
 struct snap_moh { /* a music-on-hold class */
@@ -217,6 +217,10 @@ const struct snap_moh *snap_moh_find(const struct snap_tenant *tenant, int64_t i
  */
 int snap_prompt_path(char *buf, size_t size, const struct snap *snap, const char *language,
 		     const char *prompt);
+/* Of a volatile file by its token (32 hex digits, else -ENOENT). Whether it has expired is known when it
+ * is opened: jobs remove it. */
+int snap_volatile_path(char *buf, size_t size, const struct snap *snap,
+		       const struct snap_tenant *tenant, const char *token);
 /* The same of an audio file: its own path, or its prompt's in the language. -ENOENT: nothing to play. */
 int snap_audio_path(char *buf, size_t size, const struct snap *snap, const struct snap_audio *audio,
 		    const char *language);

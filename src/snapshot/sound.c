@@ -26,7 +26,6 @@ const struct snap_bind snap_audio_binds[] = {
 	B(snap_audio_row, "path", SNAP_B_LENT, path),
 	B(snap_audio_row, "name", SNAP_B_LENT, name),
 	B(snap_audio_row, "builtin", SNAP_B_BOOL, builtin),
-	B(snap_audio_row, "version", SNAP_B_U32, version),
 };
 const size_t snap_n_audio_binds = sizeof(snap_audio_binds) / sizeof(snap_audio_binds[0]);
 
@@ -35,7 +34,6 @@ const struct snap_bind snap_moh_binds[] = {
 	B(snap_moh_row, "preset", SNAP_B_LENT, preset),
 	B(snap_moh_row, "files", SNAP_B_LENT, files),
 	B(snap_moh_row, "random", SNAP_B_BOOL, random),
-	B(snap_moh_row, "version", SNAP_B_U32, version),
 };
 const size_t snap_n_moh_binds = sizeof(snap_moh_binds) / sizeof(snap_moh_binds[0]);
 
@@ -168,6 +166,7 @@ int snap_sound_node(struct snap_sip *sip, struct arena *arena, struct db *db)
 
 struct content { /* what the store says of one content */
 	int64_t id, owner_id, place;
+	uint32_t version;
 };
 
 struct contents {
@@ -189,7 +188,9 @@ static int add_content(const struct audio_content *content, void *arg)
 			return -ENOMEM;
 		c->list = bigger;
 	}
-	c->list[c->n++] = (struct content){ content->id, content->owner_id, content->place };
+	/* Its time in ms: another one after every conversion, and that is all it has to be. */
+	c->list[c->n++] = (struct content){ content->id, content->owner_id, content->place,
+					    (uint32_t)(content->updated_at_us / 1000) };
 	return 0;
 }
 
@@ -248,13 +249,14 @@ static int load_audio(struct snap_tenant *tenant, struct db *db, const struct sn
 		if (err || !row.path)
 			continue;
 		list[i].id = db_col_i64(rows, 0);
-		list[i].version = row.version;
 		list[i].name = arena_strdup(tenant->arena, row.path);
 		content = find_content(&contents, 0, list[i].id);
-		if (content)
+		if (content) {
 			list[i].path = content_path(tenant, sip, AUDIO_FILE, content);
-		else if (row.builtin && row.name)
+			list[i].version = content->version;
+		} else if (row.builtin && row.name) {
 			list[i].prompt = arena_strdup(tenant->arena, row.name);
+		}
 		if (!list[i].name)
 			err = -ENOMEM;
 		i++;
@@ -301,8 +303,10 @@ static int own_music(struct snap_moh *moh, struct snap_tenant *tenant, const str
 		const struct content *content =
 			find_content(contents, js_int(item, "file", -1), moh->id);
 
-		if (content && moh->n_files < UINT16_MAX)
+		if (content && moh->n_files < UINT16_MAX) {
 			files[moh->n_files] = content_path(tenant, sip, AUDIO_MOH, content);
+			moh->version = moh->version * 31 + content->version;
+		}
 		moh->n_files = (uint16_t)(moh->n_files + (content && files[moh->n_files]));
 	}
 	json_decref(list);
@@ -337,7 +341,6 @@ static int load_moh(struct snap_tenant *tenant, struct db *db, const struct snap
 		list[i].id = db_col_i64(rows, 0);
 		list[i].name = arena_strdup(tenant->arena, row.name);
 		list[i].random = row.random;
-		list[i].version = row.version;
 		err = list[i].name ? own_music(&list[i], tenant, sip, &contents, row.files) : -ENOMEM;
 		if (!err && !list[i].n_files)
 			err = shipped_music(&list[i], tenant->arena, sip, row.preset);
@@ -458,6 +461,19 @@ int snap_prompt_path(char *buf, size_t size, const struct snap *snap, const char
 	}
 	n = snprintf(buf, size, "%s/prompts/%s/%s.wav", sip->dirs.share_dir, l->folder, prompt);
 	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+int snap_volatile_path(char *buf, size_t size, const struct snap *snap,
+		       const struct snap_tenant *tenant, const char *token)
+{
+	const struct snap_sip *sip = snap_sip(snap);
+	struct audio_content c = { .kind = AUDIO_VOLATILE, .tenant_id = tenant->id };
+	size_t n = strspn(token, "0123456789abcdef");
+
+	if (!sip || !sip->dirs.data_dir || token[n] || n != sizeof(c.incoming) - 1)
+		return -ENOENT;
+	(void)snprintf(c.name, sizeof(c.name), "%s", token);
+	return audio_path(buf, size, sip->dirs.data_dir, &c);
 }
 
 int snap_audio_path(char *buf, size_t size, const struct snap *snap, const struct snap_audio *audio,

@@ -312,6 +312,18 @@ describe('languages', () => {
     expect(incoming()).toEqual([]);
   });
 
+  test('the addresses of /rest/ know languages by their code, and speak XML and JSON', async () => {
+    const rest = (method: string, path: string, options: CallOptions = {}) => pbx().rest.call(method, `/rest/${path}`, options);
+    expect((await rest('GET', 'language/it/prompt/numbers/21/content')).headers['content-type']).toBe('audio/wav');
+    const made = await rest('POST', 'audioFile?name=xml', { body: wav(440, 0.3), type: 'audio/wav', accept: 'application/xml' });
+    expect(made.status).toBe(201);
+    expect(made.text).toContain('<state>ready</state>');
+    const bad = await rest('POST', 'audioFile?name=bad', { body: Buffer.from('x'), type: 'audio/wav' });
+    expect([bad.status, (bad.json as { code: string }).code]).toEqual([400, 'unreadable']);
+    const doc = (await pbx().rest.ok('GET', '/api/doc.json')).json as { paths: Record<string, Record<string, unknown>> };
+    expect(JSON.stringify(doc.paths['/api/pbx/v2/mohClass/{key}/file'])).toContain('multipart/form-data');
+  });
+
   test('tenants read the languages and choose, the machine\'s administrator makes them', async () => {
     const { admin: other } = await makeTenant(pbx(), 'audio-reader');
     expect(items(await other.call('GET', `${V2}/language`)).length).toBeGreaterThanOrEqual(3);

@@ -261,7 +261,7 @@ int tenant_after_write(struct sch_ctx *ctx, int64_t id, const json_t *row, const
 /* Everything the tenant owns goes at once, applied rows included; registers keep theirs (D-373). */
 int tenant_before_delete(struct sch_ctx *ctx, int64_t id, const json_t *old)
 {
-	char sql[160];
+	char sql[160], seeds[64];
 	int err = 0;
 
 	if (!strcmp(text_of(old, "domain"), "default")) {
@@ -285,6 +285,9 @@ int tenant_before_delete(struct sch_ctx *ctx, int64_t id, const json_t *old)
 	if (!err)
 		err = db_exec(ctx->db, "DELETE FROM sch_deleted WHERE tenant_id = $1",
 			      DB_ARGS(db_i64(id)));
+	(void)snprintf(seeds, sizeof(seeds), "seeded.%%.%lld", (long long)id);
+	if (!err)
+		err = db_exec(ctx->db, "DELETE FROM sch_node WHERE name LIKE $1", DB_ARGS(db_text(seeds)));
 	return err ? err :
 		     db_exec(ctx->db, "DELETE FROM configuration_revision WHERE tenant_id = $1",
 			     DB_ARGS(db_i64(id)));

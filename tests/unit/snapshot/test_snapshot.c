@@ -678,6 +678,7 @@ static void what_is_played_has_a_path(void **state)
 
 	audio = snap_audio_by_name(tenant, "custom/welcome & co");
 	assert_non_null(audio);
+	assert_int_not_equal(audio->version, 0);
 	assert_ptr_equal(audio, snap_audio_find(tenant, welcome));
 	(void)snprintf(path, sizeof(path), "/data/audio/%lld/%lld.wav", (long long)node.tenant_id,
 		       (long long)welcome);
@@ -744,6 +745,11 @@ static void a_custom_language_inherits_from_its_base(void **state)
 	assert_string_equal(path, AOIDE_SHARE "/prompts/it/numbers/21.wav");
 	assert_int_equal(snap_prompt_path(path, sizeof(path), snap, "it", "../../etc/passwd"), -ENOENT);
 	assert_int_equal(snap_prompt_path(path, 10, snap, "it", "beep"), -ENAMETOOLONG);
+	OK(snap_volatile_path(path, sizeof(path), snap, &(struct snap_tenant){ .id = 7 },
+			      "0123456789abcdef0123456789abcdef"));
+	assert_string_equal(path, "/data/audio/7/volatile/0123456789abcdef0123456789abcdef.wav");
+	assert_int_equal(snap_volatile_path(path, sizeof(path), snap, &(struct snap_tenant){ .id = 7 },
+					    "../../1/2.wav"), -ENOENT);
 
 	/* Every prompt of the table has its recording in both languages. */
 	for (uint32_t i = 0; i < sip->n_prompts; i++) {
