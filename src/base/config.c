@@ -45,9 +45,9 @@ static const struct config_key {
 	  "address given to phones when listen is 0.0.0.0 (default: this machine's)" },
 	{ "sip-port", KEY_PORT, AT(sip_port), 1, 65534, "N",
 	  "SIP over UDP and TCP; TLS is the next one (default 5060)" },
-	{ "ws-port", KEY_PORT, AT(ws_port), 0, 65535, "N", "SIP over WS; 0 is off (default 0)" },
+	{ "ws-port", KEY_PORT, AT(ws_port), 0, 65535, "N", "SIP over WS (default 0: as the SIP settings say)" },
 	{ "wss-port", KEY_PORT, AT(wss_port), 0, 65535, "N",
-	  "SIP over WSS; 0 is off (default 8089)" },
+	  "SIP over WSS; 0 is off (default 8089: as the SIP settings say)" },
 	{ "http-port", KEY_PORT, AT(http_port), 0, 65535, "N",
 	  "redirects to HTTPS; 0 is off (default 8080; 80 for root)" },
 	{ "https-port", KEY_PORT, AT(https_port), 1, 65535, "N",
@@ -116,7 +116,7 @@ int config_alloc(struct config **ret)
 		return err;
 	}
 	config->sip_port = 5060;
-	config->wss_port = 8089;
+	config->wss_port = CONFIG_WSS_PORT;
 	config->http_port = is_root ? 80 : 8080;
 	config->https_port = is_root ? 443 : 8443;
 	config->rtp_first = 10000;

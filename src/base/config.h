@@ -19,8 +19,8 @@ struct config {
 	char *listen;           /* --listen ADDRESS; default 0.0.0.0 */
 	char *advertise;        /* address put into SDP and Contact when listen is a wildcard; default: found */
 	uint16_t sip_port;      /* --sip-port N: UDP and TCP; TLS is N + 1; default 5060 */
-	uint16_t ws_port;       /* SIP over WS; 0 off; default 0 (D-082) */
-	uint16_t wss_port;      /* SIP over WSS; default 8089 */
+	uint16_t ws_port;       /* SIP over WS; 0: as the SIP settings say */
+	uint16_t wss_port;      /* SIP over WSS; 0 off; CONFIG_WSS_PORT: as the SIP settings say */
 	uint16_t http_port;     /* redirect only; default 8080 for users, 80 for root */
 	uint16_t https_port;    /* --https-port N; default 8443 for users, 443 for root */
 	uint16_t rtp_first;     /* --rtp-ports A-B; default 10000-20000 */
@@ -65,6 +65,7 @@ const char *config_path(char *buf, size_t size, const struct config *config, con
 /* What db_open() takes: the SQLite file's path, or the libpq URI. buf is filled and returned. */
 const char *config_db_url(char *buf, size_t size, const struct config *config);
 
+#define CONFIG_WSS_PORT     8089
 #define CONFIG_RUN_FILE     "run/aoide.conf"
 #define CONFIG_BUS_SOCKET   "run/bus.sock"
 #define CONFIG_MEDIA_SOCKET "run/media.sock"

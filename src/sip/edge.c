@@ -198,6 +198,91 @@ static int proxy_add(struct edge *edge, const struct edge_opts *opts)
 	return 0;
 }
 
+bool edge_is_on(const struct edge *edge, int tp)
+{
+	for (size_t i = 0; i < edge->n_transports; i++) {
+		if ((int)edge->transports[i].tp == tp && !edge->transports[i].is_off)
+			return true;
+	}
+	return false;
+}
+
+/* laddr NULL: closes the listener. */
+static int turn(struct edge *edge, struct edge_transport *t, const struct sa *laddr)
+{
+	int err = guard_listen(edge->guard, (size_t)(t - edge->transports), laddr);
+
+	if (err)
+		return err;
+	t->is_off = !laddr;
+	if (laddr)
+		t->laddr = *laddr;
+	log_info("sip.listen", laddr ? "listening" : "no longer listening",
+		 kv_text("transport", sip_transp_name(t->tp)), kv_sa("address", &t->laddr));
+	return 0;
+}
+
+/* One host of the list: the listener with this port is on, others of its kind are off. */
+static int set_websocket(struct edge *edge, enum sip_transp tp, const char *host, uint16_t port)
+{
+	struct edge_transport *idle = NULL;
+	bool found = false;
+	struct sa laddr;
+	int err = 0;
+
+	if (sa_set_str(&laddr, host, port))
+		return -EINVAL;
+	for (size_t i = 0; i < edge->n_transports; i++) {
+		struct edge_transport *t = &edge->transports[i];
+		bool on = port && sa_port(&t->laddr) == port;
+
+		if (t->tp != tp || t->is_proxied || !sa_cmp(&t->laddr, &laddr, SA_ADDR))
+			continue;
+		found |= on;
+		if (!on && !t->is_off)
+			err = turn(edge, t, NULL);
+		else if (on && t->is_off)
+			err = turn(edge, t, &laddr);
+		if (err)
+			return err;
+		if (t->is_off)
+			idle = t;
+	}
+	if (found || !port)
+		return 0;
+	if (idle)
+		return turn(edge, idle, &laddr);
+
+	err = transport_add(edge, tp, host, port);
+	return err ? err : guard_add(edge->guard);
+}
+
+int edge_set_websockets(struct edge *edge, uint16_t ws_port, uint16_t wss_port, bool proxied)
+{
+	const char *list = edge->listen;
+	char host[64];
+	int err = 0;
+
+	for (size_t i = 0; i < edge->n_transports; i++) {
+		if (edge->transports[i].is_proxied)
+			edge->transports[i].is_off = !proxied;
+	}
+	while (*list && !err) {
+		size_t len = strcspn(list, ", ");
+
+		(void)re_snprintf(host, sizeof(host), "%b", list, len);
+		if (len)
+			err = set_websocket(edge, SIP_TRANSP_WS, host, ws_port);
+		if (len && !err)
+			err = set_websocket(edge, SIP_TRANSP_WSS, host, wss_port);
+		list += len + strspn(list + len, ", ");
+	}
+	if (err)
+		log_error("sip.listen", "a WebSocket port of the SIP settings cannot be used; choose another",
+			  kv_int("ws_port", ws_port), kv_int("wss_port", wss_port), kv_err(err));
+	return err;
+}
+
 uint16_t edge_proxy_port(const struct edge *edge)
 {
 	return edge->proxy_port;
@@ -305,8 +390,12 @@ static const struct edge_transport *transport_for(const struct edge *edge, int t
 	for (size_t i = 0; i < edge->n_transports; i++) {
 		const struct edge_transport *t = &edge->transports[i];
 
-		if ((int)t->tp != tp)
+		if ((int)t->tp != tp || t->is_off)
 			continue;
+		if (t->is_proxied) { /* the last choice: it leads to /ws-sip only */
+			any = any ? any : t;
+			continue;
+		}
 		if (!dst || sa_af(&t->laddr) == sa_af(dst))
 			return t;
 		any = t;
@@ -387,6 +476,7 @@ static void edge_destructor(void *arg)
 	mem_deref(edge->dnsc);
 	mem_deref(edge->tls);
 	mem_deref(edge->cert_path);
+	mem_deref(edge->listen);
 	mem_deref(edge->proxy_secret);
 }
 
@@ -444,7 +534,10 @@ int edge_alloc(struct edge **ret, const struct edge_opts *opts)
 			goto out;
 	}
 
-	err = dns_client(edge);
+	err = err_from_re(str_dup(&edge->listen,
+				  opts->listen && *opts->listen ? opts->listen : "0.0.0.0"));
+	if (!err)
+		err = dns_client(edge);
 	if (err)
 		goto out;
 	err = sip_alloc(&edge->sip, edge->dnsc, EDGE_CTRANS_BUCKETS, EDGE_STRANS_BUCKETS,

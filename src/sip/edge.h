@@ -65,6 +65,13 @@ void edge_set_dialog_handler(struct edge *edge, edge_dialog_h *h, void *arg);
 #define EDGE_PROXY_HEADER "X-Aoide-Peer"
 uint16_t edge_proxy_port(const struct edge *edge);
 
+/*
+ * WebSocket listeners, also while running (PLT-36): 0 closes, another port replaces the one there was.
+ * proxied: browsers are taken from the web server. Connections that are open end by themselves; what
+ * they ask by a transport that is off is refused. Errors as edge_alloc(); what could be opened is open.
+ */
+int edge_set_websockets(struct edge *edge, uint16_t ws_port, uint16_t wss_port, bool proxied);
+
 /* Uses the certificate and key in this PEM from the next TLS connection on; NULL: the same file. */
 int edge_reload_cert(struct edge *edge, const char *cert_path);
 struct sip *edge_sip(const struct edge *edge);

@@ -379,7 +379,7 @@ static bool may_use_transport(const struct edge *edge, const struct sip_msg *msg
 {
 	(void)edge;
 	/* enum sip_transp and enum snap_transport count alike. */
-	return account->transports & 1u << msg->tp;
+	return account->transports & 1u << msg->tp && edge_is_on(edge, msg->tp);
 }
 
 static bool is_in_source_acl(const struct edge *edge, const struct sip_msg *msg,

@@ -20,6 +20,7 @@ struct edge_transport {
 	enum sip_transp tp;
 	struct sa laddr; /* as bound; the port is the real one */
 	bool is_proxied; /* laddr is the web server's */
+	bool is_off;     /* not listening: switched off, or its port was changed */
 };
 
 struct edge_route {
@@ -34,6 +35,7 @@ struct edge {
 	struct dnsc *dnsc;
 	struct tls *tls;
 	char *cert_path;
+	char *listen;
 	char *proxy_secret;
 	uint16_t proxy_port;      /* on loopback */
 	struct sa advertise;      /* unset: found per destination */
@@ -56,6 +58,9 @@ struct edge {
 	void *dialog_arg;
 	struct edge_stats stats;
 };
+
+/* Somebody may reach us by this transport. */
+bool edge_is_on(const struct edge *edge, int tp);
 
 /* edge_check.c: every request that no transaction knows. */
 bool edge_request(const struct sip_msg *msg, void *arg);

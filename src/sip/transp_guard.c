@@ -471,7 +471,8 @@ static void ws_request(struct http_conn *conn, const struct http_msg *msg, void 
 		(void)http_reply(conn, 403, "Forbidden", NULL);
 		return;
 	}
-	if (tap->is_proxied && !may_connect(tap->guard, http_conn_peer(conn))) {
+	if (tap->is_proxied && (tap->guard->edge->transports[tap - tap->guard->taps].is_off ||
+				!may_connect(tap->guard, http_conn_peer(conn)))) {
 		(void)http_reply(conn, 503, "Service Unavailable", NULL);
 		return;
 	}
@@ -682,6 +683,54 @@ static void via_address(struct edge *edge, struct priv_transport *t)
 	if (sa_is_any(&t->laddr) && !edge_local_addr(edge, &addr, t->tp, NULL) &&
 	    sa_af(&addr) == sa_af(&t->laddr))
 		t->laddr = addr;
+}
+
+static struct priv_transport *transport_at(const struct edge *edge, size_t index)
+{
+	struct le *le = ((const struct priv_sip *)edge->sip)->transpl.head;
+
+	while (le && index--)
+		le = le->next;
+	return le ? le->data : NULL;
+}
+
+int guard_listen(struct transp_guard *guard, size_t index, const struct sa *addr)
+{
+	struct priv_transport *t = guard->is_on ? transport_at(guard->edge, index) : NULL;
+	struct priv_tcp_sock *ts;
+	int fd, err = 0;
+
+	if (!t || t->tp == SIP_TRANSP_UDP)
+		return -ENOTSUP;
+	/* libre knows the listener by its descriptor's number: an unbound socket takes its place. */
+	fd = addr ? socket_bound(SOCK_STREAM, addr)
+		  : socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return addr ? fd : -errno;
+
+	ts = (struct priv_tcp_sock *)listener_of(t);
+	fd_close(ts->fd);
+	if (dup2(fd, ts->fd) < 0)
+		err = -errno;
+	close(fd);
+	if (!err && addr) {
+		err = err_from_re(tcp_sock_listen(listener_of(t), TCP_BACKLOG));
+		t->laddr = *addr;
+		via_address(guard->edge, t);
+	}
+	return err;
+}
+
+int guard_add(struct transp_guard *guard)
+{
+	struct priv_transport *t = guard->is_on ? transport_at(guard->edge, guard->n_taps) : NULL;
+	int err;
+
+	if (!t)
+		return guard->is_on ? -ENOTSUP : 0;
+	err = tap_open(guard, t, false);
+	via_address(guard->edge, t);
+	return err;
 }
 
 static void guard_destructor(void *arg)

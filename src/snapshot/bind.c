@@ -125,6 +125,8 @@ const struct snap_bind snap_sip_binds[] = {
 	S_SIP("t38_passthrough", SNAP_B_BOOL, t38_passthrough),
 	{ "dtmf_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.dtmf_mode), false, 0,
 	  dtmf_mode_names },
+	S_SIP("ws_port", SNAP_B_U16, ws_port),
+	S_SIP("wss_port", SNAP_B_U16, wss_port),
 	S_BIT("udp_enabled", SNAP_UDP),
 	S_BIT("tcp_enabled", SNAP_TCP),
 	S_BIT("tls_enabled", SNAP_TLS),

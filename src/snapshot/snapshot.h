@@ -133,6 +133,7 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	const char *realm; /* "aoide" */
 	const char *user_agent;
 	bool transport_enabled[SNAP_TRANSPORTS];
+	uint16_t ws_port, wss_port;
 	enum snap_invite_auth invite_auth;
 	bool drop_unknown;
 	uint32_t min_expires_s, max_expires_s; /* 60, 3600 */

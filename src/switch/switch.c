@@ -87,6 +87,21 @@ static int apply_record(struct db *db, uint32_t kind, const void *data, size_t l
 	return -EINVAL;
 }
 
+/* PLT-36: the SIP settings open and close WebSockets, unless a port was given at the start. */
+static int set_websockets(struct sw *sw)
+{
+	const struct snap_sip *set = snap_sip(sw->snap);
+	uint16_t ws = set->transport_enabled[SNAP_WS] ? set->ws_port : 0;
+	uint16_t wss = set->transport_enabled[SNAP_WSS] ? set->wss_port : 0;
+
+	if (sw->config->ws_port)
+		ws = sw->config->ws_port;
+	if (sw->config->wss_port != CONFIG_WSS_PORT)
+		wss = sw->config->wss_port;
+
+	return edge_set_websockets(sw->edge, ws, wss, set->transport_enabled[SNAP_WSS]);
+}
+
 static void on_loaded(struct loader_done *done, void *arg)
 {
 	struct sw *sw = arg;
@@ -95,8 +110,11 @@ static void on_loaded(struct loader_done *done, void *arg)
 	int64_t revision = done->tenant ? done->tenant->revision : 0;
 	int err = done->err;
 
-	if (!err && done->sip)
+	if (!err && done->sip) {
 		snap_swap_sip(sw->snap, done->sip, done->arena);
+		if (sw->edge)
+			(void)set_websockets(sw); /* logged; all else is in force */
+	}
 	if (!err && done->tenant_id) {
 		if (sw->media && media_is_up(sw->media))
 			music_tell_change(sw->media, snap_tenant_find(sw->snap, done->tenant_id),
@@ -288,8 +306,6 @@ static int start_edge(struct sw *sw)
 		.udp_port = config->sip_port,
 		.tcp_port = config->sip_port,
 		.tls_port = (uint16_t)(config->sip_port + 1),
-		.ws_port = config->ws_port,
-		.wss_port = config->wss_port,
 		.proxy_secret = secret,
 		.proxy_port = config->https_port,
 		.cert_path = config_path(cert, sizeof(cert), config, CONFIG_TLS_CERT),
@@ -299,6 +315,8 @@ static int start_edge(struct sw *sw)
 		.event_h = on_edge_event,
 		.arg = sw,
 	});
+	if (!err)
+		err = set_websockets(sw);
 	if (!err)
 		err = publish_proxy(sw, secret);
 	if (err)

@@ -4,7 +4,8 @@ import { WebSocket, type ClientOptions } from 'ws';
 
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
-import type { Pbx } from './lib/pbx.js';
+import { Pbx } from './lib/pbx.js';
+import { freePorts } from './lib/ports.js';
 import { delay, until } from './lib/wait.js';
 
 const open: MiniPhone[] = [];
@@ -189,5 +190,54 @@ describe('/ws-sip', () => {
     expect(sockets.filter((socket) => socket.readyState !== WebSocket.OPEN).length).toBe(0);
     const one = await browser(pbx, '101');
     expect(await one.register()).toBe(200);
+  });
+});
+
+describe('WebSocket ports of the SIP settings (PLT-36, APP-110, D-082)', () => {
+  const tries = async (url: string): Promise<string> => {
+    const socket = new WebSocket(url, 'sip', { rejectUnauthorized: false });
+    sockets.push(socket);
+    return new Promise((resolve) => {
+      socket.on('open', () => resolve('open'));
+      socket.on('error', () => resolve('refused'));
+    });
+  };
+
+  test('they open, move and close while calls go on', async () => {
+    const [ws, other] = [await freePorts(1), await freePorts(1)];
+    const pbx = await Pbx.start(['--ws-port', '0']); // the settings decide
+    try {
+      const change = (body: Record<string, unknown>): Promise<unknown> =>
+        pbx.configure([{ path: '/api/pbx/v2/sipSettings', body }]);
+      expect(await tries(`ws://127.0.0.1:${ws}/`)).toBe('refused');
+      await change({ ws_enabled: true, ws_port: ws });
+      await until('WS is open', async () => (await tries(`ws://127.0.0.1:${ws}/`)) === 'open');
+      const { username, secret } = pbx.account('101');
+      const id = await pbx.idOf('account', 'username', username);
+      await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { transport_ws: true, transport_wss: true } }]);
+      const phone = await MiniPhone.open(username, secret, `127.0.0.1:${ws}`, { transport: 'ws' });
+      open.push(phone);
+      expect(await phone.register()).toBe(200);
+
+      await change({ ws_port: other });
+      await until('WS has moved', async () => (await tries(`ws://127.0.0.1:${other}/`)) === 'open');
+      expect(await tries(`ws://127.0.0.1:${ws}/`)).toBe('refused');
+      await change({ ws_enabled: false, wss_enabled: false });
+      await until('WS is closed', async () => (await tries(`ws://127.0.0.1:${other}/`)) === 'refused');
+      expect(await phone.register()).toBe(403); // on the connection it has
+
+      // /ws-sip is WSS, too.
+      const browser = new WebSocket(`wss://${webPort(pbx)}/ws-sip`, 'sip', { rejectUnauthorized: false });
+      sockets.push(browser);
+      browser.on('error', () => undefined);
+      await until('it is sent away', () => browser.readyState === WebSocket.CLOSED);
+      await change({ ws_enabled: true, wss_enabled: true });
+      await until('WS is back', async () => (await tries(`ws://127.0.0.1:${other}/`)) === 'open');
+      const again = await MiniPhone.open(username, secret, webPort(pbx), { transport: 'wss', path: '/ws-sip' });
+      open.push(again);
+      expect(await again.register()).toBe(200);
+    } finally {
+      await pbx.stop();
+    }
   });
 });

@@ -278,6 +278,10 @@ static void a_new_node_has_its_defaults(void **state)
 	assert_int_equal(sip->dtmf_mode, SNAP_DTMF_RFC2833);
 	assert_int_equal(sip->video_max_kbps, 384);
 	assert_true(sip->t38_passthrough);
+	assert_int_equal(sip->ws_port, 8088);
+	assert_int_equal(sip->wss_port, 8089);
+	assert_false(sip->transport_enabled[SNAP_WS]);
+	assert_true(sip->transport_enabled[SNAP_WSS]);
 	EXPECT_CODECS(&sip->audio, SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_OPUS, SNAP_G729);
 	EXPECT_CODECS(&sip->video, SNAP_H264, SNAP_VP8);
 	assert_null(sip->outbound_proxy);
