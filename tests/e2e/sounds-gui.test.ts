@@ -112,6 +112,23 @@ describe('audio files', () => {
     expect(await page().getByText('The last upload was refused').count()).toBe(0);
   });
 
+  test('a conversion that takes long is shown, and its end comes by itself', async () => {
+    const pid = pbx().childPid('jobs');
+    if (!pid) throw new Error('no jobs');
+    await browser.goto('/config/audioFile');
+    await page().getByRole('link', { name: 'custom/night', exact: true }).waitFor();
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await choose('Choose files', file('slow.wav', wav(300, 1)));
+      await page().getByRole('row', { name: /custom\/slow/ }).getByText('Converting').waitFor();
+      expect(await page().getByRole('button', { name: 'Play: custom/slow' }).isDisabled()).toBe(true);
+      await shot('converting');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await page().getByRole('row', { name: /custom\/slow/ }).getByText('Ready').waitFor();
+  });
+
   test('a file that is in use cannot be deleted; the answer names who uses it', async () => {
     const used = items(await pbx().rest.ok('GET', `${V2}/audioFile?path=custom/night`))[0];
     await pbx().rest.ok('PATCH', `${V2}/audioSettings`, { spy_audio_file: used?.id });
