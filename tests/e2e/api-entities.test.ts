@@ -16,6 +16,8 @@ type Sample = { entity: string; make: (rest: RestClient) => Promise<Record<strin
 const samples: Sample[] = [
   { entity: 'routingClass', make: async () => ({ name: 'National', note: 'no mobiles' }), change: { note: 'changed' } },
   { entity: 'pickupGroup', make: async () => ({ name: 'Sales' }), change: { name: 'Sales 2' } },
+  { entity: 'audioFile', make: async () => ({ name: 'Hello & bye', folder: 'custom/feste' }), change: { name: 'Hello 2' } },
+  { entity: 'mohClass', make: async () => ({ name: 'Jazz' }), change: { random: true } },
   { entity: 'closedGroup', make: async () => ({ name: 'Board' }), change: { name: 'Board 2' } },
   { entity: 'extensionTemplate', make: async () => ({ name: 'Lobby', busy_level: 3 }), change: { busy_level: 5 } },
   { entity: 'accountTemplate', make: async () => ({ name: 'Outside', nat: true, transport_tcp: true }), change: { nat: false } },
