@@ -342,10 +342,15 @@ static bool send_next(struct relay *relay, struct stream *stream)
 	return true;
 }
 
+bool play_mixes(const struct stream *stream)
+{
+	return stream->play && stream->play->is_mix;
+}
+
 /* Mixing, and what somebody records, needs samples: they are encoded for this stream alone. */
 static bool must_speak(const struct stream *stream)
 {
-	return (stream->play && stream->play->is_mix) || audio_said_wanted(stream);
+	return play_mixes(stream) || audio_said_wanted(stream);
 }
 
 /* The other side of the bridge goes on under what is mixed. */

@@ -296,7 +296,8 @@ static bool send_shared(struct relay *relay, struct member *member)
 	const struct codec *codec = codec_find(stream->codec, stream->clock_hz);
 	struct shared *shared;
 
-	if (!codec || stream->recorders || (stream->ptime_ms && stream->ptime_ms != MAX_PTIME_MS) ||
+	/* What is recorded, or is spoken to beside the room, is its own. */
+	if (!codec || stream->recorders || stream->play || (stream->ptime_ms && stream->ptime_ms != MAX_PTIME_MS) ||
 	    codec->frame_ms > MAX_PTIME_MS || MAX_PTIME_MS % codec->frame_ms)
 		return false;
 	shared = shared_find(member->room, &stream->formats[0], codec);
@@ -312,7 +313,8 @@ static void hear(struct relay *relay, struct member *member)
 	struct stream *stream = member->stream;
 	struct audio_frame own;
 
-	if (stream->music || stream->playing || stream->digits.active || !relay_may_send(stream))
+	if (stream->music || (stream->playing && !play_mixes(stream)) || stream->digits.active ||
+	    !relay_may_send(stream))
 		return;
 
 	switch (mix_hear(&member->room->mix, &member->mix, own.v)) {

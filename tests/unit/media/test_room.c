@@ -656,10 +656,10 @@ static void listeners_share_a_packet_and_the_room_is_recorded(void **state)
 	mem_deref(room);
 }
 
-static void an_announcement_is_heard_by_all(void **state)
+static void an_announcement_is_for_all_or_for_one(void **state)
 {
 	struct fix *fix = *state;
-	static const char *const to_all[] = { "tone:2200/0" };
+	static const char *const to_all[] = { "tone:2200/0" }, *const to_one[] = { "tone:2800/0" };
 	static struct ear a, b, c;
 	struct ear *all[] = { &a, &b, &c };
 	struct media_stream *room = room_open(fix, 16000);
@@ -672,21 +672,27 @@ static void an_announcement_is_heard_by_all(void **state)
 	talk(all, 3, 200);
 	assert_int_equal(media_play(room, &(struct media_play){ .id = 1, .sounds = to_all,
 								.n_sounds = 1 }), 0);
+	assert_int_equal(media_play(b.stream, &(struct media_play){ .id = 2, .sounds = to_one,
+								    .n_sounds = 1, .mix = true }), 0);
 	talk(all, 3, 500);
 	forget(all, 3);
 	talk(all, 3, 800);
 	assert_hears(&a, 2200);
-	assert_hears(&b, 2200);
+	assert_hears_not(&a, 2800);
+	assert_true(hears(&b, 2200) > 0.1);
+	assert_true(hears(&b, 2800) > 0.1);
 	assert_hears(&b, 440);
 	assert_hears(&c, 2200); /* deaf for the others only */
 	assert_hears_not(&c, 440);
 
 	media_play_stop(room, 1);
+	media_play_stop(b.stream, 2);
 	talk(all, 3, 300);
 	forget(all, 3);
 	talk(all, 3, 500);
 	assert_hears_not(&a, 2200);
 	assert_hears_not(&b, 2200);
+	assert_hears_not(&b, 2800);
 	assert_hears(&b, 440);
 	for (int i = 0; i < 3; i++)
 		assert_false(all[i]->out_of_order);
@@ -746,7 +752,7 @@ int main(void)
 		T(a_spy_is_not_heard_a_whisper_by_one_a_barge_by_all),
 		T(who_talks_is_told_and_mute_is_obeyed),
 		T(listeners_share_a_packet_and_the_room_is_recorded),
-		T(an_announcement_is_heard_by_all),
+		T(an_announcement_is_for_all_or_for_one),
 		T(rooms_and_members_may_end_in_any_order),
 	};
 
