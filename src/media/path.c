@@ -420,8 +420,8 @@ static enum media_codec codec_heard(const struct stream *stream)
 uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm)
 {
 	uint32_t jitter_ms = clock_us(stream, stream->in.jitter_q4 >> 4) / 1000;
-	/* Who hears it buffers at least two packets, and twice the jitter where that is more. */
-	uint32_t buffer_ms = jitter_ms > 20 ? 2 * jitter_ms : 40;
+	/* Our buffer where we decode; else who hears it has at least two packets, and twice the jitter. */
+	uint32_t buffer_ms = stream->delay_ms ? stream->delay_ms : jitter_ms > 20 ? 2 * jitter_ms : 40;
 
 	return quality_mos_x100(&(struct quality){
 		.codec = codec_heard(stream),
@@ -431,9 +431,15 @@ uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm)
 
 static void fill_quality(const struct stream *stream, uint64_t expected, struct media_stats *ret)
 {
+	uint64_t lost_ppm, invented_ppm;
+
 	if (!expected || stream->video)
 		return;
-	ret->mos_x100 = stream_mos_x100(stream, (uint32_t)(ret->rx_lost * 1000000 / expected));
+	/* Sound that came too late to be played was invented as well as sound that never came. */
+	lost_ppm = ret->rx_lost * 1000000 / expected;
+	invented_ppm = ret->concealed_ms * 1000000ull / (expected * (stream->ptime_ms ? stream->ptime_ms : 20));
+	lost_ppm = invented_ppm > lost_ppm ? invented_ppm : lost_ppm;
+	ret->mos_x100 = stream_mos_x100(stream, lost_ppm < 1000000 ? (uint32_t)lost_ppm : 1000000);
 	ret->mos_min_x100 = stream->report.mos_min_x100;
 	if (!ret->mos_min_x100 || ret->mos_x100 < ret->mos_min_x100)
 		ret->mos_min_x100 = ret->mos_x100;

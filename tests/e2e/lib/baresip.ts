@@ -32,6 +32,10 @@ export type PhoneOptions = {
   codecs?: string;
   register?: boolean;
   expiresS?: number;
+  /** Where it listens; 127.0.0.1. */
+  address?: string;
+  /** Network namespace it lives in. */
+  netns?: string;
   /** More parameters of the account line, such as ";rtcp_mux=yes". */
   extra?: string;
   /** More modules, such as "srtp.so". */
@@ -65,7 +69,7 @@ export class Baresip {
     writeFileSync(join(dir, 'config'), Baresip.config(options, dir, port, control));
     writeFileSync(join(dir, 'accounts'), Baresip.accountLine(options));
     writeFileSync(join(dir, 'contacts'), '');
-    const proc = new Proc(`baresip ${options.username}`, 'baresip', ['-f', dir, '-v'], { cwd: dir });
+    const proc = new Proc(`baresip ${options.username}`, ...Baresip.commandLine(options, dir), { cwd: dir });
     const phone = new Baresip(options, dir, port, proc);
     try {
       await phone.connectControl(control);
@@ -75,6 +79,11 @@ export class Baresip {
       throw new Error(`baresip ${options.username}: ${String(error)}\n${proc.output.slice(-3000)}`);
     }
     return phone;
+  }
+
+  private static commandLine(o: PhoneOptions, dir: string): [string, string[]] {
+    const args = ['-f', dir, '-v'];
+    return o.netns ? ['ip', ['netns', 'exec', o.netns, 'baresip', ...args]] : ['baresip', args];
   }
 
   /** The answer to the first REGISTER is in the log: it may be there before the control port is. */
@@ -88,20 +97,21 @@ export class Baresip {
   }
 
   private static config(o: PhoneOptions, dir: string, port: number, control: number): string {
+    const host = o.address ?? '127.0.0.1';
     const rtp = 40_000 + Math.floor(Math.random() * 500) * 40;
     const extra = Object.entries(codecModules)
       .filter(([codec]) => (o.codecs ?? '').toLowerCase().includes(codec))
       .map(([, module]) => `module ${module}`);
     return [
       'poll_method epoll',
-      `sip_listen 127.0.0.1:${port}`,
+      `sip_listen ${host}:${port}`,
       'call_local_timeout 120',
       'call_max_calls 8',
       `audio_player aubridge,${o.username}`,
       `audio_source ausine,${o.toneHz ?? 440}`,
       'audio_alert aubridge,alert',
       'ausrc_srate 48000', 'ausrc_channels 2', // all that ausine knows; baresip resamples
-      'net_interface 127.0.0.1',
+      `net_interface ${o.netns ? 'eth0' : host}`,
       'ausrc_format s16', 'auplay_format s16', 'auenc_format s16', 'audec_format s16',
       'audio_buffer 20-160',
       `rtp_ports ${rtp}-${rtp + 39}`,
@@ -113,7 +123,7 @@ export class Baresip {
       'module sndfile.so', 'module ausine.so', 'module aubridge.so',
       'module_tmp account.so', 'module_tmp uuid.so',
       'module_app menu.so', 'module_app ctrl_tcp.so',
-      `ctrl_tcp_listen 127.0.0.1:${control}`,
+      `ctrl_tcp_listen ${host}:${control}`,
       `snd_path ${join(dir, 'rec')}`,
       'sip_verify_server no',
       '',
@@ -133,7 +143,7 @@ export class Baresip {
   private async connectControl(port: number): Promise<void> {
     await until('the control port', () => new Promise<boolean>((resolve) => {
       if (!this.proc.isRunning) throw new Error('baresip has ended');
-      const socket = connect(port, '127.0.0.1');
+      const socket = connect(port, this.options.address ?? '127.0.0.1');
       socket.once('error', () => resolve(false));
       socket.once('connect', () => {
         this.socket = socket;
