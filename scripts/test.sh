@@ -66,6 +66,12 @@ else
 	count unit $status $((p + c)) "$f"
 fi
 
+step "threads of the media process (gcc, thread sanitizer)"
+run tsan scripts/tsan.sh
+status=$?
+[ $status = 0 ] && tail -n 1 "$out/tsan.log" || tail -n 120 "$out/tsan.log"
+count tsan $status "$(number "$out/tsan.log" '^([0-9]+) passed.*')" "$(number "$out/tsan.log" '.* ([0-9]+) failed$')"
+
 step "fuzzing, ${FUZZ_SECONDS:-30} s each (clang builds everything)"
 FUZZ_SECONDS=${FUZZ_SECONDS:-30} run fuzz scripts/fuzz.sh
 status=$?
