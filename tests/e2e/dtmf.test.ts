@@ -189,3 +189,24 @@ describe('tones', () => {
     await caller.hangup(call);
   });
 });
+
+describe('a real phone', () => {
+  test('[PLT-37] baresip understands our INFO, and our events for INFO that it is sent', async ({ pbx, phones }) => {
+    for (const [way, digit] of [['sip_info', '8'], ['rfc2833', '3']] as const) {
+      await mode(pbx, way);
+      const bob = await phones.start('103', { autoAnswer: true });
+      const caller = await phone(pbx, '101', { allow: withInfo });
+      const call = await caller.call('103');
+      expect(call.status).toBe(200);
+      call.rtp.start();
+      await bob.waitEvent('CALL_ESTABLISHED');
+      await until('sound', () => call.rtp.received > 5);
+      expect(status(await caller.inDialog(call, 'INFO', relay(digit, 200), 'application/dtmf-relay'))).toBe(200);
+      expect((await bob.waitEvent('CALL_DTMF_START')).param).toBe(digit);
+      await delay(800);
+      expect(bob.events.filter(({ type }) => type === 'CALL_DTMF_START')).toHaveLength(1);
+      await caller.hangup(call);
+      await bob.close();
+    }
+  });
+});
