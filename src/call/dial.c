@@ -353,21 +353,18 @@ static const char *offer_text(struct call *call, struct leg *leg, const struct s
 {
 	struct leg *a = call->a;
 	struct sdesc *offer = NULL;
-	struct neg_lines lines;
 	const char *text = NULL;
 
 	if (a->state == LEG_UP)
 		return "";
 	if (a->local_desc) /* offered in a provisional response */
 		return leg_media_print_offer(a, a->local_desc);
-	if (leg_media_offer(&offer, &lines, a, leg, desc))
+	if (leg_media_offer(&offer, NULL, a, leg, desc))
 		return NULL;
 
 	if (!leg_media_open(a, offer) &&
-	    !call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS)) {
-		leg_media_pair(a, leg, &lines);
+	    !call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS))
 		text = leg_media_print_offer(a, offer);
-	}
 	mem_deref(offer);
 
 	return text;
@@ -389,6 +386,7 @@ static const char *relay_description(struct call *call, struct leg *leg, struct 
 		leg_media_pair(leg, a, &lines);
 	} else {
 		text = offer_text(call, leg, desc);
+		leg_media_match(a, leg);
 	}
 	if (text)
 		leg_media_bridge(call->a, leg);

@@ -120,6 +120,9 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc);
 
 /* lines of an offer to leg become those of the pair. */
 void leg_media_pair(struct leg *leg, struct leg *peer, const struct neg_lines *lines);
+/* Pairs two legs that were not offered each other's lines: by kind, in order. b has agreed to its lines,
+ * a has at least been told of them. */
+void leg_media_match(struct leg *a, struct leg *b);
 /* Line by line, both ways. */
 void leg_media_bridge(struct leg *a, struct leg *b);
 /* The stream of its first line of sound that is in use; NULL none. Borrowed. */

@@ -391,6 +391,25 @@ struct media_stream *leg_sound(const struct leg *leg)
 	return NULL;
 }
 
+void leg_media_match(struct leg *a, struct leg *b)
+{
+	struct neg_lines lines;
+	bool taken[SDESC_MAX_MEDIA] = { false };
+
+	memset(lines.of, -1, sizeof(lines.of));
+	for (size_t i = 0; a->local_desc && i < a->local_desc->n_media; i++) {
+		const struct sdesc_media *line = &a->local_desc->media[i];
+
+		for (size_t k = 0; line->port && lines.of[i] < 0 && k < SDESC_MAX_MEDIA; k++) {
+			if (taken[k] || !is_on(b, k) || b->local_desc->media[k].kind != line->kind)
+				continue;
+			lines.of[i] = (int8_t)k;
+			taken[k] = true;
+		}
+	}
+	leg_media_pair(a, b, &lines);
+}
+
 void leg_media_bridge(struct leg *a, struct leg *b)
 {
 	/* While others are in the conversation its sound meets in their room. */

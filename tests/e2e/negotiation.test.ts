@@ -284,6 +284,47 @@ describe('delayed offer', () => {
 });
 
 describe('early media of several', () => {
+  test('without an offer of the caller: one speaks early, another answers', async ({ pbx }) => {
+    await withAccount(pbx, '102', { max_contacts: 2 });
+    try {
+      const steps: ((code: number) => void)[] = [];
+      const ringing = (fill: number, codec: string): MiniOptions => ({
+        codecs: [codec],
+        onInvite: (self, call, invite) => {
+          call.rtp.fill = fill;
+          call.rtp.payloadType = Number(codec.split(' ')[0]);
+          steps.push((code) => {
+            self.respond(call, invite, code, code === 200 ? 'OK' : 'Session Progress', self.sdp(call.rtp));
+            call.rtp.start();
+          });
+        },
+      });
+      const one = await phone(pbx, '102', ringing(0x35, '8 PCMA/8000'));
+      const two = await phone(pbx, '102', ringing(0x36, '0 PCMU/8000'));
+      const caller = await phone(pbx, '101', {
+        supported: '100rel',
+        onProvisional: (self, call, message) => {
+          if (header(message, 'rseq')) void self.prack(call, message, message.body ? self.sdp(call.rtp) : '');
+        },
+      });
+      const pending = caller.call('102', { text: '' });
+      await until('both ring', () => one.calls.length && two.calls.length && steps.length === 2);
+      const call = await until('the call exists', () => caller.calls[0]);
+      call.rtp.start();
+      steps[0]?.(183);
+      await until('early media', () => call.rtp.received > 10);
+      steps[1]?.(200);
+      expect((await pending).status).toBe(200);
+      const answered = await until('one is up', () => [...one.calls, ...two.calls].find((c) => c.isUp));
+      answered.rtp.reset();
+      call.rtp.reset();
+      await until('sound both ways', () => answered.rtp.received > 5 && call.rtp.received > 5);
+      await caller.hangup(call);
+    } finally {
+      await withAccount(pbx, '102', { max_contacts: null });
+    }
+  });
+
   test('the first that speaks is heard until another answers', async ({ pbx }) => {
     await withAccount(pbx, '102', { max_contacts: 2 });
     try {
