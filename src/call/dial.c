@@ -199,7 +199,8 @@ static bool all_direct(const struct call *call, const struct dial_target *target
 {
 	const struct snap_account *from = call->a->account;
 
-	if (!from->direct_media || from->nat || from->srtp || from->webrtc || !call->a->remote)
+	if (!from->direct_media || from->nat || from->srtp || from->webrtc || !call->a->remote ||
+	    call->a->local_desc) /* it talks to us already */
 		return false;
 
 	for (size_t i = 0; i < n; i++) {

@@ -885,7 +885,7 @@ void media_set_remote(struct media_stream *stream, const struct media_remote *re
 	msg->flags = (uint8_t)((remote->rtcp_mux ? MP_REMOTE_MUX : 0) |
 			       (remote->symmetric ? MP_REMOTE_SYMMETRIC : 0) |
 			       (remote->may_send && !remote->raw ? MP_REMOTE_SEND : 0) |
-			       (remote->may_recv ? MP_REMOTE_RECV : 0));
+			       (remote->may_recv && !remote->raw ? MP_REMOTE_RECV : 0));
 	if (remote->raw)
 		msg->flags |= MP_REMOTE_RAW;
 	msg->ptime_ms = remote->ptime_ms;

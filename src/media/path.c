@@ -601,7 +601,10 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 		drop(relay, stream);
 }
 
-/* Not RTP (UDPTL of T.38): what comes from the right place goes on as it is. */
+/*
+ * Not RTP (UDPTL of T.38): what comes from the right place goes on as it is. Directions do not count,
+ * and neither does silence: who receives a long page has nothing to say.
+ */
 static bool take_raw(struct relay *relay, struct stream *stream, const struct sock *sock,
 		     const struct msghdr *msg, size_t len)
 {
