@@ -298,6 +298,25 @@ static int rejoin(struct call *call, struct leg *leg, struct sdesc *offer, struc
 	return err;
 }
 
+/* It offers sound that can be agreed with nobody, where it had some: refusing the line would leave the
+ * call without, refusing the offer leaves it as it is. */
+static bool loses_sound(const struct leg *leg, const struct sdesc *offer, const struct neg_lines *lines)
+{
+	for (size_t i = 0; i < offer->n_media; i++) {
+		bool taken = false;
+
+		if (offer->media[i].kind != SDESC_AUDIO || !offer->media[i].port ||
+		    i >= leg->n_streams || !leg->streams[i])
+			continue;
+		for (size_t k = 0; k < SDESC_MAX_MEDIA; k++)
+			taken |= lines->of[k] == (int8_t)i;
+		if (!taken)
+			return true;
+	}
+
+	return false;
+}
+
 /*
  * Other lines than agreed: the other side decides. Without its consent the session stays as it was
  * (488, RFC 3261 section 14.1).
@@ -320,7 +339,9 @@ static int ask_partner(struct call *call, struct leg *leg, struct sdesc *offer)
 	if (!leg->direct)
 		let_sound_flow(desc, NULL);
 
-	if (!leg->direct && leg_media_is_same(other, desc))
+	if (loses_sound(leg, offer, &lines))
+		err = -ENOTSUP;
+	else if (!leg->direct && leg_media_is_same(other, desc))
 		err = rejoin(call, leg, offer, other, &lines);
 	else
 		err = ask(call, leg, offer, other, desc, &lines);

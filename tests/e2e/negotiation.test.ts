@@ -474,10 +474,41 @@ describe('several lines', () => {
     expect(linesOf(other.remoteSdp)).toMatch(/; video 97$/);
     expect(reinvites(other)).toHaveLength(3);
 
+    // Sound that nobody understands: the offer is refused, not the line.
+    const strange = sdpOf('m=audio 4000 RTP/AVP 98', 'a=rtpmap:98 iLBC/8000', ...videoLine(4004));
+    expect(status(await caller.inDialog(call, 'INVITE', strange))).toBe(488);
+    expect(reinvites(other)).toHaveLength(3);
+
     // A hold of both is answered here; the other side hears music and is not asked.
     const held = await caller.inDialog(call, 'INVITE', sdpOf(audio, 'a=sendonly', ...videoLine(4004), 'a=sendonly'));
     expect(linesOf(held.body)).toBe('audio 8; video 97');
     expect(reinvites(other)).toHaveLength(3);
+    await caller.hangup(call);
+  });
+
+  test('the callee adds video; a re-INVITE without offer gets both lines; two at once do no harm', async ({ pbx }) => {
+    const callee = await phone(pbx, '102', withVideo);
+    const caller = await phone(pbx, '101', withVideo);
+    const call = await caller.call('102');
+    const other = await incoming(callee);
+    const audio = (one: MiniCall): string => `m=audio ${one.rtp.port} RTP/AVP 8`;
+    const on = await callee.inDialog(other, 'INVITE', sdpOf(audio(other), ...videoLine(4104)));
+    expect(linesOf(on.body)).toBe('audio 8; video 97');
+    expect(linesOf(call.remoteSdp)).toMatch(/; video 97$/);
+
+    const asked = await callee.inDialog(other, 'INVITE', '', undefined, sdpOf(audio(other), ...videoLine(4104)));
+    expect(linesOf(asked.body)).toMatch(/^audio 8 .*; video 97$/);
+
+    const [one, two] = await Promise.all([
+      caller.inDialog(call, 'INVITE', sdpOf(audio(call), 'm=video 0 RTP/AVP 97')),
+      callee.inDialog(other, 'INVITE', sdpOf(audio(other), 'm=video 0 RTP/AVP 97')),
+    ]);
+    expect([status(one), status(two)].filter((code) => code !== 200 && code !== 491)).toEqual([]);
+    expect([status(one), status(two)]).toContain(200);
+    call.rtp.fill = 0x55;
+    call.rtp.start();
+    other.rtp.start();
+    await until('sound', () => other.rtp.heardFill === 0x55);
     await caller.hangup(call);
   });
 
