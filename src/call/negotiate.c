@@ -293,11 +293,27 @@ static void add_transcoded(const struct maker *m, const struct snap_codecs *to)
 	}
 }
 
+static bool has_clock(const struct sdesc_media *line, size_t n, uint32_t clock_hz)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (line->formats[i].clock_hz == clock_hz)
+			return true;
+	}
+
+	return false;
+}
+
 static void add_companions(const struct maker *m, const struct sdesc_media *want, const char *name)
 {
+	const size_t n = m->line->n_formats;
+
 	for (size_t i = 0; i < want->n_formats; i++) {
-		if (is_named(&want->formats[i], name))
-			add_numbered(m, &want->formats[i], -1);
+		const struct sdesc_format *format = &want->formats[i];
+
+		/* Browsers have comfort noise for clocks that no codec of theirs uses. */
+		if (is_named(format, name) &&
+		    (is_event(format) || has_clock(m->line, n, format->clock_hz)))
+			add_numbered(m, format, -1);
 	}
 }
 
@@ -575,16 +591,6 @@ static void take_transcodable(struct sdesc_media *line, const struct sdesc_media
 		if (can_transcode(media_of(format), format->clock_hz) && is_allowed(format, side->audio))
 			add_format(line, format, format->pt, own ? own->fmtp : NULL);
 	}
-}
-
-static bool has_clock(const struct sdesc_media *line, size_t n, uint32_t clock_hz)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (line->formats[i].clock_hz == clock_hz)
-			return true;
-	}
-
-	return false;
 }
 
 /* Those that go with a codec of the answer; a phone that offers one clock only means all of them. */

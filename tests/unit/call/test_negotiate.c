@@ -157,6 +157,16 @@ static void a_number_that_the_caller_uses_is_kept_and_never_used_twice(void **st
 				 "a=sendrecv\r\n");
 }
 
+static void comfort_noise_passes_for_clocks_in_use(void **state)
+{
+	const struct neg_side from = side(&common), to = side(&alaw);
+
+	assert_string_equal(offer(PHONE "m=audio 4000 RTP/AVP 8 106 13\r\na=rtpmap:106 CN/32000\r\n", &from,
+				  &to),
+			    HEAD "m=audio 10000 RTP/AVP 8 13 101\r\na=rtpmap:8 PCMA/8000\r\n"
+				 "a=rtpmap:13 CN/8000\r\n" EVENT "a=sendrecv\r\n");
+}
+
 static void without_a_caller_we_offer_what_the_account_allows(void **state)
 {
 	const struct neg_side to = side(&common);
@@ -522,6 +532,7 @@ int main(void)
 		cmocka_unit_test(events_are_offered_also_when_the_caller_knows_none),
 		cmocka_unit_test(events_are_left_out_in_the_other_modes),
 		cmocka_unit_test(a_number_that_the_caller_uses_is_kept_and_never_used_twice),
+		cmocka_unit_test(comfort_noise_passes_for_clocks_in_use),
 		cmocka_unit_test(without_a_caller_we_offer_what_the_account_allows),
 		cmocka_unit_test(a_caller_that_nobody_can_decode_is_refused),
 		cmocka_unit_test(g729_is_added_only_when_it_was_built_in),
