@@ -596,6 +596,8 @@ void audio_take(struct relay *relay, struct stream *stream, const struct hdr_rtp
 	hear->last_at_us = relay->now_us;
 	jitter_put(hear->jitter, hdr, payload, span, hear->paused && codec->id == MEDIA_G729,
 		   relay->now_us);
+	if (codec_repeats(codec, payload, hdr->payload_len))
+		jitter_expect_repeats(hear->jitter, span, relay->now_us);
 }
 
 /* Samples that so many units of the clock are, at the rate of the decoder. */

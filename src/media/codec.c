@@ -576,6 +576,11 @@ bool codec_is_pause(const struct codec *codec, const uint8_t *data, size_t len)
 	return codec->id == MEDIA_G729 && len % G729_BYTES == G729_SID;
 }
 
+bool codec_repeats(const struct codec *codec, const uint8_t *data, size_t len)
+{
+	return codec->id == MEDIA_OPUS && opus_repeats(data, len);
+}
+
 /* ------------------------------------------------------------------ encoder */
 
 int codec_enc_alloc(struct codec_enc **ret, const struct codec *codec, const struct codec_opts *opts)

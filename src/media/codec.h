@@ -50,6 +50,9 @@ uint32_t codec_span(const struct codec *codec, const uint8_t *data, size_t len);
 /* The payload says that nothing more will come for a while (DTX): a silence after it is no loss. */
 bool codec_is_pause(const struct codec *codec, const uint8_t *data, size_t len);
 
+/* The payload repeats what was before it (Opus FEC): waiting for it is worth while when that is lost. */
+bool codec_repeats(const struct codec *codec, const uint8_t *data, size_t len);
+
 /* ------------------------------------------------------------------ encoder */
 
 struct codec_opts {

@@ -18,12 +18,14 @@
 #define JUMP_US       500000     /* no way is that much slower: the sender's clock has jumped */
 #define STOOD_US      200000     /* after a pause: it stood still meanwhile */
 #define SKIP_MS       200        /* above the target: sound is thrown away */
+#define SPARE_US      10000000   /* after the last packet that repeated another */
 #define BOOST_US      100000     /* a late packet's influence falls by 1 ms in this time */
 #define MAX_MISSING_MS 120       /* of a longer hole only so much is bridged over, the rest is silence */
 
 struct slot_j {
 	bool used, pause;
 	uint8_t pt;
+	uint8_t buf; /* where its payload is */
 	uint16_t seq, len;
 	uint32_t ts, span;
 };
@@ -40,7 +42,8 @@ struct jitter {
 
 	/* packets, by sequence number modulo JITTER_SLOTS */
 	struct slot_j slots[JITTER_SLOTS];
-	uint8_t *data; /* slot_bytes each */
+	uint8_t *data; /* JITTER_SLOTS payloads of slot_bytes */
+	uint8_t free[JITTER_SLOTS]; /* the last used is used first: few pages are ever touched */
 	size_t slot_bytes;
 	unsigned n;
 	uint16_t last_seq; /* played last; packets up to it are late */
@@ -63,6 +66,8 @@ struct jitter {
 	uint32_t usual_ms; /* delay at which IN_TIME percent come in time */
 	uint32_t boost_ms; /* asked by a late packet */
 	uint64_t boost_at_us;
+	uint32_t spare_ms; /* so that the next packet is there, too */
+	uint64_t spare_at_us;
 };
 
 static struct slot_j *slot_of(struct jitter *j, uint16_t seq)
@@ -70,9 +75,22 @@ static struct slot_j *slot_of(struct jitter *j, uint16_t seq)
 	return &j->slots[seq % JITTER_SLOTS];
 }
 
-static uint8_t *data_of(const struct jitter *j, uint16_t seq)
+static uint8_t *data_of(const struct jitter *j, const struct slot_j *slot)
 {
-	return j->data + (size_t)(seq % JITTER_SLOTS) * j->slot_bytes;
+	return j->data + slot->buf * j->slot_bytes;
+}
+
+/* free[n..] are the payloads that no packet has. */
+static void slot_take(struct jitter *j, struct slot_j *slot)
+{
+	slot->buf = j->free[j->n++];
+	slot->used = true;
+}
+
+static void slot_give(struct jitter *j, struct slot_j *slot)
+{
+	j->free[--j->n] = slot->buf;
+	slot->used = false;
 }
 
 /* ------------------------------------------------------------------ life */
@@ -89,6 +107,8 @@ int jitter_alloc(struct jitter **ret, uint32_t clock_hz)
 		free(j);
 		return -ENOMEM;
 	}
+	for (unsigned i = 0; i < JITTER_SLOTS; i++)
+		j->free[i] = (uint8_t)i;
 	j->clock_hz = clock_hz;
 	j->usual_ms = JITTER_START_MS - MARGIN_MS;
 	j->buckets[j->usual_ms / BUCKET_MS] = WEIGHT;
@@ -107,9 +127,9 @@ void jitter_free(struct jitter *jitter)
 void jitter_restart(struct jitter *jitter, uint32_t clock_hz)
 {
 	for (int i = 0; i < JITTER_SLOTS; i++)
-		jitter->slots[i].used = false;
+		if (jitter->slots[i].used)
+			slot_give(jitter, &jitter->slots[i]);
 	jitter->clock_hz = clock_hz;
-	jitter->n = 0;
 	jitter->started = false;
 	jitter->odd = false;
 	jitter->has_last = false;
@@ -155,7 +175,7 @@ uint32_t jitter_target_ms(const struct jitter *jitter)
 {
 	uint32_t ms = jitter->usual_ms > jitter->boost_ms ? jitter->usual_ms : jitter->boost_ms;
 
-	ms += MARGIN_MS;
+	ms += MARGIN_MS + jitter->spare_ms;
 	return ms < JITTER_MIN_MS ? JITTER_MIN_MS : ms > JITTER_MAX_MS ? JITTER_MAX_MS : ms;
 }
 
@@ -201,6 +221,8 @@ static void learn_way(struct jitter *j, uint32_t ts, uint64_t now_us)
 	j->buckets[i] += WEIGHT >> shift;
 	j->usual_ms = usual(j);
 
+	if (j->spare_ms && now_us - j->spare_at_us >= SPARE_US)
+		j->spare_ms = 0;
 	while (j->boost_ms && now_us - j->boost_at_us >= BOOST_US) {
 		j->boost_ms--;
 		j->boost_at_us += BOOST_US;
@@ -327,8 +349,7 @@ static void drop_first(struct jitter *j)
 	struct slot_j *s = first_of(j);
 
 	mark_played(j, s->seq);
-	s->used = false;
-	j->n--;
+	slot_give(j, s);
 }
 
 /* Whether the number can be stored; makes room by giving up the oldest. */
@@ -404,16 +425,21 @@ void jitter_put(struct jitter *jitter, const struct hdr_rtp *hdr, const uint8_t 
 	if (jitter->active && jitter->bridged)
 		boost(jitter, hdr->ts, now_us); /* its time had come before it did */
 
-	*slot = (struct slot_j){ .used = true,
-				 .pause = pause,
-				 .pt = hdr->pt,
-				 .seq = hdr->seq,
-				 .len = (uint16_t)hdr->payload_len,
-				 .ts = hdr->ts,
-				 .span = span };
-	memcpy(data_of(jitter, hdr->seq), payload, hdr->payload_len);
-	jitter->n++;
+	slot_take(jitter, slot);
+	slot->pause = pause;
+	slot->pt = hdr->pt;
+	slot->seq = hdr->seq;
+	slot->len = (uint16_t)hdr->payload_len;
+	slot->ts = hdr->ts;
+	slot->span = span;
+	memcpy(data_of(jitter, slot), payload, hdr->payload_len);
 	jitter->stats.kept++;
+}
+
+void jitter_expect_repeats(struct jitter *jitter, uint32_t span, uint64_t now_us)
+{
+	jitter->spare_ms = (uint32_t)(units_us(jitter, span) / 1000);
+	jitter->spare_at_us = now_us;
 }
 
 /* ------------------------------------------------------------------ packets out */
@@ -421,7 +447,7 @@ void jitter_put(struct jitter *jitter, const struct hdr_rtp *hdr, const uint8_t 
 static void fill(const struct jitter *j, struct jitter_next *ret, const struct slot_j *slot)
 {
 	ret->pt = slot->pt;
-	ret->data = data_of(j, slot->seq);
+	ret->data = data_of(j, slot);
 	ret->len = slot->len;
 }
 
@@ -429,14 +455,13 @@ static void play(struct jitter *j, struct jitter_next *ret, struct slot_j *slot)
 {
 	ret->verdict = JITTER_PLAY;
 	ret->span = slot->span;
-	fill(j, ret, slot); /* stays in its place until the next packet of that number is put */
+	fill(j, ret, slot); /* stays in its place until the next packet is put */
 	j->active = true;
 	j->pausing = slot->pause;
 	j->next_ts = slot->ts + slot->span;
 	j->bridged = 0;
 	mark_played(j, slot->seq);
-	slot->used = false;
-	j->n--;
+	slot_give(j, slot);
 }
 
 static void run_dry(struct jitter *j, struct jitter_next *ret, uint32_t dry_span)

@@ -43,6 +43,10 @@ uint32_t jitter_clock_hz(const struct jitter *jitter);
 void jitter_put(struct jitter *jitter, const struct hdr_rtp *hdr, const uint8_t *payload,
 		uint32_t span, bool pause, uint64_t now_us);
 
+/* Packets repeat those before them: they are waited for, so that a lost one can be had from the next.
+ * For the sound of this span; ends by itself some seconds after the last call. */
+void jitter_expect_repeats(struct jitter *jitter, uint32_t span, uint64_t now_us);
+
 enum jitter_verdict {
 	JITTER_PLAY,  /* packet */
 	JITTER_LOST,  /* span units are missing before `packet`, which is not taken yet */

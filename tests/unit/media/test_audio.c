@@ -30,7 +30,8 @@ struct talker {
 	struct codec_dec *dec;
 	size_t spoken;     /* samples */
 	uint64_t next_ms;
-	bool paused;
+	bool paused;  /* sends nothing */
+	bool silent;  /* sends silence */
 
 	/* what it hears */
 	int16_t *pcm;
@@ -81,7 +82,7 @@ static void talker_open(struct fix *fix, struct talker *t, enum media_codec code
 	t->pcm = malloc(MAX_HELD * sizeof(*t->pcm));
 	assert_non_null(t->pcm);
 	assert_int_equal(codec_enc_alloc(&t->enc, t->codec,
-					 &(struct codec_opts){ .fec = t->fec, .dtx = t->dtx }), 0);
+					 &(struct codec_opts){ .fec = t->fec }), 0);
 	assert_int_equal(codec_dec_alloc(&t->dec, t->codec, 0), 0);
 	phone_open(&t->phone, "127.0.0.1");
 	leg_open(fix, &t->leg, near ? &(struct media_open_opts){ .near = near->stream } : NULL);
@@ -127,7 +128,9 @@ static void speak_packet(struct talker *t)
 	int len;
 
 	for (size_t i = 0; i < n; i++)
-		pcm[i] = (int16_t)lrint(LOUD * sin(2 * M_PI * t->tone_hz * (double)(t->spoken + i) / t->hz));
+		pcm[i] = t->silent ? 0
+				   : (int16_t)lrint(LOUD * sin(2 * M_PI * t->tone_hz *
+							       (double)(t->spoken + i) / t->hz));
 	t->spoken += n;
 	len = codec_encode(t->enc, payload, sizeof(payload), pcm, n);
 	assert_true(len > 0);
@@ -544,6 +547,98 @@ static void who_stops_speaking_is_not_sent_for_ever(void **state)
 	fix_run(20);
 }
 
+/* With usedtx and annex B silence costs next to nothing, and speech comes back whole. */
+static void silence_is_saved_with_dtx(void **state)
+{
+	static const enum media_codec codecs[] = { MEDIA_OPUS, MEDIA_G729 };
+
+	for (int c = 0; c < 2; c++) {
+		struct talker a = { 0 }, b = { .dtx = true }, *list[2] = { &a, &b };
+		unsigned before;
+
+		if (!codec_find(codecs[c], c ? 8000 : 48000))
+			continue; /* built without G.729 */
+		pair_open(*state, &a, MEDIA_PCMA, &b, codecs[c], 20, 20);
+		fix_sync(&b.leg);
+		talk(list, 2, 900);
+		assert_hears(&b, 440);
+		a.silent = true;
+		talk(list, 2, 600);
+		before = b.packets;
+		talk(list, 2, 1000);
+		assert_true(b.packets - before <= 15); /* of 50 */
+		a.silent = false;
+		talk(list, 2, 1000);
+		assert_hears(&b, 440);
+		assert_true(b.gaps >= 1 && b.markers >= 2);
+
+		/* The other way: the phone sends nothing in silence; its return is no loss. */
+		b.paused = true;
+		b.phone.ts += b.codec->clock_hz * 2 / 5;
+		talk(list, 2, 400);
+		b.paused = false;
+		talk(list, 2, 900);
+		assert_hears(&a, 1000);
+		leg_stats(&b.leg);
+		assert_true(b.leg.stats.concealed_ms <= 60);
+		talker_close(&a);
+		talker_close(&b);
+	}
+	fix_run(20);
+}
+
+/* What Opus repeats in its packets is heard instead of being invented. */
+static void opus_repeats_what_is_lost(void **state)
+{
+	uint32_t concealed[2];
+
+	for (int fec = 0; fec < 2; fec++) {
+		struct talker a = { .fec = fec }, b = { 0 };
+		uint8_t data[2048], payload[CODEC_MAX_BYTES];
+		size_t len;
+
+		talker_open(*state, &a, MEDIA_OPUS, 20, 440, NULL);
+		talker_open(*state, &b, MEDIA_PCMA, 20, 0, &a.leg);
+		talker_remote(&a, 0);
+		talker_remote(&b, 0);
+		media_bridge(a.leg.stream, b.leg.stream);
+		fix_sync(&b.leg);
+		codec_enc_loss(a.enc, 20);
+		for (int i = 0; i < 75; i++) {
+			int16_t pcm[960];
+			int n;
+
+			for (int s = 0; s < 960; s++) { /* a voice, which is what Opus repeats */
+				double t = (i * 960 + s) / 48000.0, v = 0;
+
+				for (int h = 1; h < 8; h++)
+					v += 3000.0 / h * sin(2 * M_PI * 200 * h * t);
+				pcm[s] = (int16_t)(v * (0.6 + 0.4 * sin(2 * M_PI * 4 * t)));
+			}
+			n = codec_encode(a.enc, payload, sizeof(payload), pcm, 960);
+			assert_true(n > 0);
+			if (i % 8 == 7) {
+				a.phone.seq++;
+				a.phone.ts += 960;
+			} else {
+				send_payload(&a, payload, (size_t)n, 960);
+			}
+			for (uint64_t end = clk_mono_ms() + 20; clk_mono_ms() < end;) {
+				while ((len = phone_recv(b.phone.rtp, data, sizeof(data), 0)))
+					hear_packet(&b, data, len);
+				fix_run(2);
+			}
+		}
+		leg_stats(&a.leg);
+		concealed[fec] = a.leg.stats.concealed_ms;
+		talker_close(&a);
+		talker_close(&b);
+	}
+	assert_true(concealed[0] >= 140); /* nine packets of 20 ms */
+	assert_true(concealed[1] <= concealed[0] / 2);
+	fix_run(20);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -553,6 +648,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_sender_changes_its_codec, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(loss_and_disorder_are_mended, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(digits_pass_beside_transcoded_sound, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(silence_is_saved_with_dtx, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(opus_repeats_what_is_lost, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(who_stops_speaking_is_not_sent_for_ever, fix_setup,
 						fix_teardown),
 	};
