@@ -179,7 +179,7 @@ static bool nonce_use(struct digest *digest, uint64_t id, uint32_t nc)
 
 /*
  * baresip 1.0 and what else stands on libre 1.1 give up at the first challenge that is not MD5, in
- * whatever order; JsSIP and sipp look at the first one only. belle-sip takes the best it knows.
+ * whatever order; sipp looks at the first one only. belle-sip takes the best it knows.
  */
 static const struct {
 	const char *prefix;

@@ -255,6 +255,10 @@ static void challenge(struct edge *edge, const struct sip_msg *msg, const struct
 	enum digest_offer offer = digest_offer_for(ua ? &ua->val : &(struct pl){ NULL, 0 });
 	char hdrs[DIGEST_CHALLENGE_MAX];
 
+	/* JsSIP, under whatever name, sees only the last of several challenges and knows MD5 only. */
+	if (offer == DIGEST_OFFER_MD5_FIRST &&
+	    (msg->tp == SIP_TRANSP_WS || msg->tp == SIP_TRANSP_WSS))
+		offer = DIGEST_OFFER_MD5_ONLY;
 	if (who->account) {
 		struct digest_phone phone = phone_of(msg, who->account);
 

@@ -1,0 +1,274 @@
+// A browser as a telephone: JsSIP in a real Chromium whose microphone is a WAV file.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { chromium, type BrowserContext, type Page } from 'playwright-core';
+import { build } from 'vite';
+
+import { until } from './wait.js';
+
+const flags = [
+  '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+  '--ignore-certificate-errors', '--autoplay-policy=no-user-gesture-required',
+  '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+];
+
+/** JsSIP as one script for a page. */
+async function bundle(): Promise<string> {
+  const result = await build({
+    configFile: false, logLevel: 'silent', define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
+    build: {
+      write: false, minify: false,
+      lib: { entry: createRequire(import.meta.url).resolve('jssip'), name: 'JsSIP', formats: ['iife'], fileName: 'jssip' },
+    },
+  });
+  const output = Array.isArray(result) ? result[0] : result;
+  const chunk = output && 'output' in output ? output.output.find((part) => part.type === 'chunk') : undefined;
+  if (!chunk || chunk.type !== 'chunk') throw new Error('JsSIP could not be bundled');
+  return chunk.code;
+}
+
+/** A tone without an end, as a file that Chromium repeats: whole periods. */
+function toneWav(hz: number): Buffer {
+  const rate = 48_000;
+  const samples = Buffer.alloc(rate * 2 * 2);
+  for (let i = 0; i < rate * 2; i++) {
+    samples.writeInt16LE(Math.round(8000 * Math.sin((2 * Math.PI * hz * i) / rate)), 2 * i);
+  }
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0);
+  head.writeUInt32LE(36 + samples.length, 4);
+  head.write('WAVEfmt ', 8);
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate * 2, 28);
+  head.writeUInt16LE(2, 32);
+  head.writeUInt16LE(16, 34);
+  head.write('data', 36);
+  head.writeUInt32LE(samples.length, 40);
+  return Buffer.concat([head, samples]);
+}
+
+/** Runs in the page. */
+const script = String.raw`
+window.phone = {
+  events: [], session: null, audio: null, analyser: null, ua: null,
+  media: { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false }, video: false },
+  start(o) {
+    this.options = o;
+    const socket = new JsSIP.WebSocketInterface(o.url);
+    this.ua = new JsSIP.UA({ sockets: [socket], uri: 'sip:' + o.username + '@' + o.domain, password: o.secret,
+      authorization_user: o.username, register: true, session_timers: false, user_agent: 'webphone' });
+    for (const name of ['connected', 'disconnected', 'registered', 'registrationFailed'])
+      this.ua.on(name, (e) => this.events.push(name + (e && e.cause ? ' ' + e.cause : '')));
+    this.ua.on('newRTCSession', ({ session, originator }) => {
+      this.session = session;
+      this.events.push('session ' + originator);
+      for (const name of ['progress', 'accepted', 'confirmed', 'ended', 'failed', 'hold', 'unhold'])
+        session.on(name, (e) => this.events.push(name + (e && e.cause ? ' ' + e.cause : '')));
+      // Gathering never ends when a STUN server does not answer: what is there after 300 ms must do.
+      session.on('icecandidate', (e) => setTimeout(() => e.ready(), 300));
+      const watch = (pc) => {
+        this.pc = pc;
+        pc.addEventListener('track', (e) => {
+          this.events.push('track ' + e.track.kind);
+          if (e.track.kind === 'audio') this.listen(new MediaStream([e.track]));
+          else this.watch(new MediaStream([e.track]));
+        });
+      };
+      if (session.connection) watch(session.connection);
+      session.on('peerconnection', (e) => watch(e.peerconnection));
+    });
+    this.ua.start();
+  },
+  listen(stream) {
+    const element = new Audio();
+    element.srcObject = stream;
+    element.muted = true;
+    element.play();
+    this.audio = new AudioContext({ sampleRate: 48000 });
+    this.analyser = this.audio.createAnalyser();
+    this.analyser.fftSize = 8192;
+    this.analyser.smoothingTimeConstant = 0;
+    this.audio.createMediaStreamSource(stream).connect(this.analyser);
+  },
+  watch(stream) {
+    this.video = document.createElement('video');
+    this.video.srcObject = stream;
+    this.video.muted = true;
+    document.body.appendChild(this.video);
+    this.video.play();
+  },
+  heardHz() {
+    if (!this.analyser) return 0;
+    const bins = new Float32Array(this.analyser.frequencyBinCount);
+    this.analyser.getFloatFrequencyData(bins);
+    let best = 0;
+    for (let i = 1; i < bins.length; i++) if (bins[i] > bins[best]) best = i;
+    return bins[best] < -60 ? 0 : best * 48000 / this.analyser.fftSize;
+  },
+  call(target, more) {
+    this.ua.call('sip:' + target + '@' + this.options.domain, this.with(more));
+  },
+  with(more) {
+    return { mediaConstraints: { ...this.media, ...((more && more.media) || {}) },
+      pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [] } };
+  },
+  answer(more) { this.session.answer(this.with(more)); },
+  async stats() {
+    const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0 };
+    for (const one of (await this.pc.getStats()).values()) {
+      if (one.type === 'transport') { out.transports++; out.dtls = one.dtlsState; out.srtp = one.srtpCipher || ''; }
+      if (one.type === 'inbound-rtp' && one.kind === 'audio') out.bytes += one.bytesReceived;
+      if (one.type === 'inbound-rtp' && one.kind === 'video') out.frames += one.framesDecoded || 0;
+    }
+    return out;
+  },
+};
+`;
+
+export type WebPhoneOptions = { origin: string; url: string; username: string; secret: string; domain: string; toneHz: number };
+export type WebCall = { stun?: string; media?: Record<string, unknown> };
+export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number };
+
+type PagePhone = {
+  events: string[];
+  start(options: WebPhoneOptions): void;
+  call(target: string, more: WebCall): void;
+  answer(more: WebCall): void;
+  heardHz(): number;
+  stats(): Promise<WebStats>;
+  session: {
+    terminate(): void; hold(): void; unhold(): void;
+    sendDTMF(digits: string, options: { transportType: string; duration?: number }): void;
+  };
+  pc: RTCPeerConnection;
+};
+declare const phone: PagePhone;
+
+let jssip: Promise<string> | undefined;
+
+export class WebPhone {
+  readonly complaints: string[] = [];
+
+  private constructor(
+    private readonly dir: string,
+    private readonly context: BrowserContext,
+    readonly page: Page,
+  ) {
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('console', (message) => {
+      // The page itself is none of the PBX's.
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) this.complaints.push(message.text());
+    });
+  }
+
+  /** A registered one. */
+  static async open(options: WebPhoneOptions): Promise<WebPhone> {
+    const dir = mkdtempSync(join(tmpdir(), 'aoide-webphone-'));
+    const tone = join(dir, 'tone.wav');
+    writeFileSync(tone, toneWav(options.toneHz));
+    const context = await chromium.launchPersistentContext(join(dir, 'profile'), {
+      executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', headless: true,
+      args: [...flags, `--use-file-for-fake-audio-capture=${tone}`], permissions: ['microphone', 'camera'],
+      ignoreHTTPSErrors: true, bypassCSP: true,
+    });
+    const self = new WebPhone(dir, context, context.pages()[0] ?? (await context.newPage()));
+    try {
+      jssip ??= bundle();
+      // Any answer of the PBX will do as the page: /ws-sip wants its origin.
+      await self.page.goto(`${options.origin}/webphone-test`);
+      await self.page.setContent('<!doctype html><title>phone</title><body></body>');
+      await self.page.evaluate(await jssip);
+      await self.page.evaluate(script);
+      await self.page.evaluate((o) => phone.start(o), options);
+      await self.waitEvent('registered');
+    } catch (error) {
+      await self.close();
+      throw error;
+    }
+    return self;
+  }
+
+  events(): Promise<string[]> {
+    return this.page.evaluate(() => phone.events);
+  }
+
+  async waitEvent(name: string, timeoutMs = 15_000): Promise<string> {
+    let seen: string[] = [];
+    try {
+      return await until(`the browser says ${name}`, async () => {
+        seen = await this.events();
+        return seen.find((event) => event === name || event.startsWith(`${name} `));
+      }, timeoutMs);
+    } catch (error) {
+      throw new Error(`${String(error)}; it said ${JSON.stringify([...seen, ...this.complaints])}`);
+    }
+  }
+
+  /** Forgets events of earlier calls. */
+  async forget(): Promise<void> {
+    await this.page.evaluate(() => { phone.events.length = 0; });
+  }
+
+  async call(target: string, more: WebCall = {}): Promise<void> {
+    await this.page.evaluate(([to, o]) => phone.call(to, o), [target, more] as const);
+  }
+
+  async answer(more: WebCall = {}): Promise<void> {
+    await this.page.evaluate((o) => phone.answer(o), more);
+  }
+
+  async hangup(): Promise<void> {
+    await this.page.evaluate(() => phone.session.terminate());
+  }
+
+  async hold(): Promise<void> {
+    await this.page.evaluate(() => phone.session.hold());
+  }
+
+  async unhold(): Promise<void> {
+    await this.page.evaluate(() => phone.session.unhold());
+  }
+
+  async sendDigits(digits: string): Promise<void> {
+    await this.page.evaluate((d) => phone.session.sendDTMF(d, { transportType: 'RFC2833', duration: 160 }), digits);
+  }
+
+  stats(): Promise<WebStats> {
+    return this.page.evaluate(() => phone.stats());
+  }
+
+  /** Candidates and m-lines that the PBX sent. */
+  remoteSdp(): Promise<string> {
+    return this.page.evaluate(() => phone.pc.remoteDescription?.sdp ?? '');
+  }
+
+  localSdp(): Promise<string> {
+    return this.page.evaluate(() => phone.pc.localDescription?.sdp ?? '');
+  }
+
+  /** The strongest frequency of what the page plays is that one, three times in a row. */
+  async hears(hz: number, timeoutMs = 15_000): Promise<void> {
+    let row = 0;
+    let last = 0;
+    try {
+      await until(`the browser hears ${hz} Hz`, async () => {
+        last = await this.page.evaluate(() => phone.heardHz());
+        row = Math.abs(last - hz) < 15 ? row + 1 : 0;
+        return row >= 3;
+      }, timeoutMs, 100);
+    } catch (error) {
+      throw new Error(`${String(error)}; it heard ${last} Hz, said ${JSON.stringify(await this.events())}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

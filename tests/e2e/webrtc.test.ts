@@ -1,0 +1,167 @@
+// A browser is a phone: SIP over WSS, ICE, DTLS-SRTP, Opus (APP-04, APP-110, CHG-ENG-03).
+import { afterAll, afterEach, describe, expect } from 'vitest';
+
+import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone } from './lib/miniphone.js';
+import type { Pbx } from './lib/pbx.js';
+import { WebPhone } from './lib/webphone.js';
+import { until } from './lib/wait.js';
+
+const browsers: WebPhone[] = [];
+const phones_: MiniPhone[] = [];
+
+/** Where a browser registers: the web port, or the port of its own. */
+const urls = {
+  web: (pbx: Pbx): string => `${pbx.facts.https.replace(/^https/, 'wss').replace(/\/$/, '')}/ws-sip`,
+  own: (pbx: Pbx): string => `wss://${pbx.facts.sip.wss ?? ''}/`,
+};
+
+async function makeWebRtc(pbx: Pbx, extension: string, more: Record<string, unknown> = {}): Promise<void> {
+  const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
+  await pbx.configure([{
+    path: `/api/pbx/v2/account/${id}`,
+    body: {
+      transport_type: 'WEBRTC', transport_wss: true, transport_udp: false, srtp: 'required', nat: true,
+      audio_codecs: ['OPUS', 'PCMA'], ...more,
+    },
+  }]);
+}
+
+async function browser(pbx: Pbx, extension: string, toneHz: number, at: keyof typeof urls = 'web'): Promise<WebPhone> {
+  const { username, secret } = pbx.account(extension);
+  const origin = pbx.facts.https.replace(/\/$/, '');
+  const made = await WebPhone.open({ origin, url: urls[at](pbx), username, secret, domain: '127.0.0.1', toneHz });
+  browsers.push(made);
+  return made;
+}
+
+afterEach(async () => {
+  for (const one of browsers.splice(0)) await one.close();
+  for (const one of phones_.splice(0)) await one.close();
+});
+afterAll(stopPbx);
+
+describe('a browser and a desk phone', () => {
+  test('[APP-110] the browser calls, and both hear the other\'s tone', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    await web.call('101');
+    await web.waitEvent('confirmed');
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    const stats = await web.stats();
+    expect(stats.dtls).toBe('connected');
+    expect(stats.srtp).toMatch(/AES/);
+    const sdp = await web.remoteSdp();
+    expect(sdp).toContain('a=ice-lite');
+    expect(sdp).toContain('a=rtcp-mux');
+    await web.hangup();
+    await desk.waitEvent('CALL_CLOSED');
+    expect(web.complaints).toEqual([]);
+  });
+
+  test('[APP-04] over the port of its own, 8089 by default', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000, 'own');
+    await web.call('101');
+    await web.waitEvent('confirmed');
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    await web.hangup();
+  });
+
+  test('[APP-110] the desk phone calls, and both hear the other\'s tone', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    await desk.dial('103');
+    await web.waitEvent('session remote');
+    await web.answer();
+    await desk.waitEvent('CALL_ESTABLISHED');
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    await desk.hangup();
+    await web.waitEvent('ended');
+  });
+
+  test('hold and back: the tone is there again', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    await web.call('101');
+    await web.waitEvent('confirmed');
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    await web.hold();
+    await web.waitEvent('hold');
+    await until('music instead of the browser', () => desk.hears(1000, 200).then(() => false, () => true));
+    await web.forget();
+    await web.unhold();
+    await web.waitEvent('unhold');
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    await web.hangup();
+  });
+
+  test('a digit of the browser arrives', async ({ pbx }) => {
+    await makeWebRtc(pbx, '103');
+    const { username, secret } = pbx.account('101');
+    const desk = await MiniPhone.open(username, secret, pbx.facts.sip.udp);
+    phones_.push(desk);
+    expect(await desk.register()).toBe(200);
+    const web = await browser(pbx, '103', 1000);
+    await web.call('101');
+    await web.waitEvent('confirmed');
+    await web.hears(0).catch(() => undefined);
+    await web.sendDigits('5');
+    await until('the digit', () => desk.calls[0]?.rtp.digits.includes('5'));
+    await web.hangup();
+  });
+
+  test('[CHG-ENG-03] a STUN server that cannot be reached does not delay the call', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    const from = Date.now();
+    await web.call('101', { stun: 'stun:192.0.2.1:3478' });
+    await web.waitEvent('confirmed');
+    expect(Date.now() - from).toBeLessThan(4000);
+    await Promise.all([web.hears(400), desk.hears(1000)]);
+    await web.hangup();
+  });
+});
+
+describe('two browsers', () => {
+  test('hear each other', async ({ pbx }) => {
+    await makeWebRtc(pbx, '103');
+    await makeWebRtc(pbx, '104');
+    const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
+    await a.call('104');
+    await b.waitEvent('session remote');
+    await b.answer();
+    await a.waitEvent('confirmed');
+    await Promise.all([a.hears(700), b.hears(1000)]);
+    await b.hangup();
+    await a.waitEvent('ended');
+  });
+
+  test('see each other', async ({ pbx }) => {
+    await makeWebRtc(pbx, '103', { video_codecs: ['VP8', 'H264'] });
+    await makeWebRtc(pbx, '104', { video_codecs: ['VP8', 'H264'] });
+    const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
+    await a.call('104', { media: { video: true } });
+    await b.waitEvent('session remote');
+    await b.answer({ media: { video: true } });
+    await a.waitEvent('confirmed');
+    await Promise.all([a.hears(700), b.hears(1000)]);
+    for (const one of [a, b]) await until('pictures', async () => (await one.stats()).frames > 10);
+    await b.hangup();
+  });
+});
+
+test('a browser whose account is no WebRTC one is refused, and the log says why', async ({ pbx, phones }) => {
+  const id = await pbx.idOf('account', 'username', pbx.account('105').username);
+  await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { transport_wss: true, srtp: 'off' } }]);
+  await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+  const web = await browser(pbx, '105', 1000);
+  await web.call('101');
+  expect(await web.waitEvent('failed')).toContain('Incompatible SDP');
+  await until('a line in the log', () => pbx.output.includes('call.encryption'));
+});
