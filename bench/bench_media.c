@@ -4,7 +4,9 @@
  * Measures the media process against an ideal relay in the same run, and what opening and closing a
  * stream costs. Prints one JSON object.
  *
- *   bench_media [SECONDS per measurement, default 8] [relay threads, default as the media process]
+ *   bench_media [SECONDS per measurement, default 8] [relay threads, 0: as the media process] [srtp]
+ *
+ * srtp: instead of that, SRTP to SRTP against plain RTP.
  */
 #include <errno.h>
 #include <limits.h>
@@ -41,7 +43,7 @@ struct bench {
 	int fds[MAX_LEGS];
 	uint16_t phones[MAX_LEGS], ports[MAX_LEGS]; /* of the phones, of the relay */
 	unsigned n_open, n_failed;
-	bool up;
+	bool up, srtp;
 };
 
 /* CPU seconds of a process and its threads, in nanosecond steps. */
@@ -164,6 +166,7 @@ static void event_h(const struct media_event *event, void *arg)
 }
 
 static unsigned legs_wanted;
+static const uint8_t srtp_key[30] = "a key of thirty bytes for all";
 
 static bool all_open(struct bench *bench)
 {
@@ -188,6 +191,13 @@ static int calls_set_up(struct bench *bench, unsigned legs)
 					.pt_in = 8, .clock_hz = 8000 },
 				    .n_formats = 1, .dtmf_tx = MEDIA_DTMF_EVENT,
 				    .dtmf_pt = 101, .dtmf_pt_in = 101 });
+		if (bench->srtp)
+			media_set_secure(bench->streams[k],
+					 &(struct media_secure){ .mode = MEDIA_SDES,
+								 .suite_tx = MEDIA_AES_CM_128_HMAC_SHA1_80,
+								 .suite_rx = MEDIA_AES_CM_128_HMAC_SHA1_80,
+								 .key_tx = srtp_key,
+								 .key_rx = srtp_key });
 		if (k % 2)
 			media_bridge(bench->streams[k - 1], bench->streams[k]);
 	}
@@ -223,7 +233,8 @@ static int load(struct rtpload_result *ret, struct bench *bench, unsigned legs)
 	return rtpload_run(ret,
 			   &(struct rtpload_opts){ .legs = legs, .fds = bench->fds,
 						   .ports = bench->ports, .threads = 2,
-						   .seconds = bench->seconds },
+						   .seconds = bench->seconds,
+						   .srtp_key = bench->srtp ? srtp_key : NULL },
 			   cpu_of, bench);
 }
 
@@ -285,6 +296,22 @@ static int bench_calls(struct bench *bench, unsigned calls)
 	print_result("ideal", calls, &ideal, true);
 	print_result("aoide", calls, &ours, true);
 	printf("  \"ratio_%u\": %.3f,\n", calls, us_per_packet(&ours) / us_per_packet(&ideal));
+	return 0;
+}
+
+static int bench_srtp(struct bench *bench, unsigned calls)
+{
+	struct rtpload_result plain, secret;
+	int err = run_ours(&plain, bench, calls);
+
+	bench->srtp = true;
+	if (!err)
+		err = run_ours(&secret, bench, calls);
+	if (err)
+		return err;
+	print_result("plain", calls, &plain, true);
+	print_result("srtp", calls, &secret, true);
+	printf("  \"ratio_%u\": %.3f\n", calls, us_per_packet(&secret) / us_per_packet(&plain));
 	return 0;
 }
 
@@ -353,6 +380,19 @@ static int bench_open(struct bench *bench, unsigned per_s, bool comma)
 	return bench->n_failed ? -EIO : 0;
 }
 
+static int bench_all(struct bench *bench)
+{
+	int err = bench_calls(bench, 600);
+
+	if (!err)
+		err = bench_calls(bench, 1000);
+	if (!err)
+		err = bench_open(bench, 200, true);
+	if (!err)
+		err = bench_open(bench, 1000, false);
+	return err;
+}
+
 int main(int argc, char *argv[])
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
@@ -370,7 +410,9 @@ int main(int argc, char *argv[])
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
 	bench->seconds = argc > 1 ? atof(argv[1]) : 8;
-	bench->threads = argc > 2 ? (unsigned)atoi(argv[2]) : cores < 4 ? (unsigned)cores : 4;
+	bench->threads = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+	if (!bench->threads)
+		bench->threads = cores < 4 ? (unsigned)cores : 4;
 	(void)snprintf(bench->dir, sizeof(bench->dir), "/tmp/aoide-bench-XXXXXX");
 	if (!mkdtemp(bench->dir) || libre_init() || fd_setsize(2 * MAX_LEGS))
 		return 1;
@@ -378,13 +420,10 @@ int main(int argc, char *argv[])
 
 	printf("{\n  \"cores\": %ld, \"relay_threads\": %u, \"seconds\": %.0f,\n", cores,
 	       bench->threads, bench->seconds);
-	err = bench_calls(bench, 600);
-	if (!err)
-		err = bench_calls(bench, 1000);
-	if (!err)
-		err = bench_open(bench, 200, true);
-	if (!err)
-		err = bench_open(bench, 1000, false);
+	if (argc > 3 && !strcmp(argv[3], "srtp"))
+		err = bench_srtp(bench, 600);
+	else
+		err = bench_all(bench);
 	printf("}\n");
 
 	libre_close();

@@ -12,12 +12,14 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/re.h"
 
 #define SLOTS      40 /* a leg sends in one of them; one slot is half a millisecond */
 #define SLOT_NS    500000
 #define LATE_NS    5000000
 #define PAYLOAD    160
 #define PACKET     (12 + PAYLOAD)
+#define TAG        10 /* of SRTP */
 #define HIST_STEPS 20000 /* of 10 us */
 #define STEP_NS    10000
 #define READ_BATCH 8
@@ -31,6 +33,7 @@ struct leg {
 	int fd;
 	uint16_t seq;
 	uint32_t ts;
+	struct srtp *tx, *rx; /* NULL: plain */
 };
 
 struct worker {
@@ -56,7 +59,8 @@ static int64_t now_ns(clockid_t clock)
 static void leg_send(struct worker *worker, unsigned k, bool measured)
 {
 	struct leg *leg = &worker->legs[k];
-	uint8_t data[PACKET] = { 0x80, 8 };
+	uint8_t data[PACKET + TAG] = { 0x80, 8 };
+	struct mbuf mb = { .buf = data, .size = sizeof(data), .end = PACKET };
 	struct stamp stamp = { .sent_ns = now_ns(CLOCK_REALTIME), .leg = k, .measured = measured };
 	uint16_t seq = htons(leg->seq++);
 	uint32_t ts = htonl(leg->ts), ssrc = htonl(k + 1);
@@ -66,7 +70,9 @@ static void leg_send(struct worker *worker, unsigned k, bool measured)
 	memcpy(data + 4, &ts, 4);
 	memcpy(data + 8, &ssrc, 4);
 	memcpy(data + 12, &stamp, sizeof(stamp));
-	if (send(leg->fd, data, sizeof(data), MSG_DONTWAIT) == sizeof(data) && measured)
+	if (leg->tx && srtp_encrypt(leg->tx, &mb))
+		return;
+	if (send(leg->fd, data, mb.end, MSG_DONTWAIT) == (ssize_t)mb.end && measured)
 		worker->sent++;
 }
 
@@ -98,23 +104,28 @@ static void packet_count(struct worker *worker, unsigned k, const uint8_t *data,
 
 static void leg_read(struct worker *worker, unsigned k)
 {
-	uint8_t data[READ_BATCH][PACKET], control[READ_BATCH][64];
+	struct leg *leg = &worker->legs[k];
+	const size_t len = PACKET + (leg->rx ? TAG : 0);
+	uint8_t data[READ_BATCH][PACKET + TAG], control[READ_BATCH][64];
 	struct iovec iov[READ_BATCH];
 	struct mmsghdr msgs[READ_BATCH];
 	int n;
 
 	do {
 		for (int i = 0; i < READ_BATCH; i++) {
-			iov[i] = (struct iovec){ data[i], PACKET };
+			iov[i] = (struct iovec){ data[i], len };
 			msgs[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i],
 							   .msg_iovlen = 1,
 							   .msg_control = control[i],
 							   .msg_controllen = sizeof(control[i]) };
 		}
 		n = recvmmsg(worker->legs[k].fd, msgs, READ_BATCH, MSG_DONTWAIT, NULL);
-		for (int i = 0; i < n; i++)
-			if (msgs[i].msg_len == PACKET)
+		for (int i = 0; i < n; i++) {
+			struct mbuf mb = { .buf = data[i], .size = len, .end = msgs[i].msg_len };
+
+			if (msgs[i].msg_len == len && (!leg->rx || !srtp_decrypt(leg->rx, &mb)))
 				packet_count(worker, k, data[i], &msgs[i].msg_hdr);
+		}
 	} while (n == READ_BATCH);
 }
 
@@ -171,13 +182,16 @@ int rtpload_open(int *fds, uint16_t *locals, unsigned legs)
 	return 0;
 }
 
-static int leg_open(struct leg *leg, int fd, uint16_t remote)
+static int leg_open(struct leg *leg, int fd, uint16_t remote, const uint8_t *key)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(remote),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	leg->fd = fd;
+	if (key && (srtp_alloc(&leg->tx, SRTP_AES_CM_128_HMAC_SHA1_80, key, 30, 0) ||
+		    srtp_alloc(&leg->rx, SRTP_AES_CM_128_HMAC_SHA1_80, key, 30, 0)))
+		return -ENOMEM;
 	return connect(fd, (struct sockaddr *)&to, sizeof(to)) ? -errno : 0;
 }
 
@@ -229,7 +243,7 @@ int rtpload_run(struct rtpload_result *ret, const struct rtpload_opts *opts, rtp
 	memset(ret, 0, sizeof(*ret));
 	atomic_store(&phase, 0);
 	for (unsigned k = 0; k < opts->legs && !err; k++)
-		err = leg_open(&legs[k], opts->fds[k], opts->ports[k]);
+		err = leg_open(&legs[k], opts->fds[k], opts->ports[k], opts->srtp_key);
 	if (err)
 		goto out;
 
@@ -255,8 +269,13 @@ int rtpload_run(struct rtpload_result *ret, const struct rtpload_opts *opts, rtp
 	collect(ret, workers, opts->threads);
 
 out:
-	for (unsigned k = 0; k < opts->legs; k++)
+	for (unsigned k = 0; k < opts->legs; k++) {
 		close(opts->fds[k]);
+		if (!legs)
+			continue;
+		mem_deref(legs[k].tx);
+		mem_deref(legs[k].rx);
+	}
 	free(legs);
 	free(workers);
 	return err;

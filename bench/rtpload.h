@@ -14,6 +14,8 @@ struct rtpload_opts {
 	const uint16_t *ports; /* of the relay, one per leg */
 	unsigned threads;
 	double seconds;        /* of measuring, after one second of settling */
+	const uint8_t *srtp_key; /* 30 bytes: every leg speaks AES_CM_128_HMAC_SHA1_80, both ways with
+	                            this key; NULL: plain RTP */
 };
 
 struct rtpload_result {

@@ -85,6 +85,14 @@ const pieces = {
     ] };
   },
 
+  async srtp(build) {
+    const raw = await runJson(program(build, 'bench_media'), ['8', '0', 'srtp']);
+    return { raw, figures: [
+      figure(`CPU per packet, SRTP to SRTP ${n(raw.srtp_600.cpu_us_per_packet)} us to plain ${n(raw.plain_600.cpu_us_per_packet)} us, 600 calls`, raw.ratio_600, 'times', 2.5),
+      figure('loss of SRTP at 600 calls', raw.srtp_600.loss_percent, '%', 0, { digits: 4 }),
+    ] };
+  },
+
   async mixer(build) {
     const raw = await runJson(program(build, 'bench_room'), ['mixer']);
     return { raw, figures: [
