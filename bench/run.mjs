@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { accounts } from './accounts.mjs';
 import { callMemory, callRates, dialogCost } from './calls.mjs';
+import { firstAudio } from './firstaudio.mjs';
 import { runJson, start } from './lib/pbx.mjs';
 import { applyUnderCalls, talk } from './talk.mjs';
 
@@ -120,6 +121,22 @@ const pieces = {
       figure(`the same against codecs that work at 48 kHz (${n(raw.codecs_48k_us, 1)} us)`, raw.ratio_48k, 'times'),
       figure('lost packets', 100 * (1 - raw.received / raw.sent), '%', undefined, { digits: 2 }),
       figure('memory of a transcoded call', raw.kb_per_call, 'KB', undefined, { digits: 0 }),
+    ] };
+  },
+
+  async moh(build) {
+    const raw = await runJson(program(build, 'bench_moh'), [join(here, '../share/moh/default.wav'), '2000', '6']);
+    return { raw, figures: [
+      figure(`music on hold to ${raw.listeners} callers, ours ${n(raw.aoide_us_per_packet)} us a packet to ${n(raw.bare_us_per_packet)} us of a bare sender`, raw.ratio, 'times', 1.2),
+      figure('cores that it takes', raw.cores, 'cores'),
+    ] };
+  },
+
+  async firstaudio(build) {
+    const raw = await firstAudio(build, 100);
+    return { raw, figures: [
+      figure(`from the answer of 800 to its first packet of sound, 95 of 100 calls (half of them ${n(raw.p50_ms)} ms)`, raw.p95_ms, 'ms', 20, { digits: 1 }),
+      figure('the same of the first call ever, which reads the prompt', raw.cold_ms, 'ms', 20, { digits: 1 }),
     ] };
   },
 

@@ -6,6 +6,7 @@ import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
 import { status } from './lib/sipmessage.js';
+import { form, wav } from './lib/sound.js';
 import { toneShare, writeTone, type Sound } from './lib/tone.js';
 import { delay, until } from './lib/wait.js';
 
@@ -79,6 +80,43 @@ describe('the echo test', () => {
       await pbx.settled();
     }));
   }
+});
+
+describe('music on hold', () => {
+  /** A class with one uploaded file, a tone. */
+  async function makeClass(pbx: Pbx, name: string, hz: number): Promise<number> {
+    const made = await pbx.rest.call('POST', '/api/pbx/v2/mohClass', { body: { name } });
+    expect(made.status).toBe(201);
+    const { id } = made.json as { id: number };
+    const { body, type } = form([{ name: 'file', fileName: `${hz}.wav`, data: wav(hz, 2, 44_100, 2) }]);
+    expect((await pbx.rest.call('POST', `/api/pbx/v2/mohClass/${id}/file`, { body, type })).status).toBe(201);
+    return id;
+  }
+  const useClass = (pbx: Pbx, id: number | null): Promise<void> =>
+    pbx.configure([{ path: '/api/pbx/v2/audioSettings', body: { default_moh_class: id } }]);
+
+  test('[PLT-31] each class has its own music, and the tenant chooses which is heard', async ({ pbx, phones }) => {
+    const first = await makeClass(pbx, 'Shop', 620);
+    const second = await makeClass(pbx, 'Office', 930);
+    const settings = await pbx.rest.ok('GET', '/api/pbx/v2/audioSettings');
+    const alice = await phones.start('101');
+    const bob = await phones.start('102', { autoAnswer: true });
+    for (const [id, hz] of [[first, 620], [second, 930]] as const) {
+      await useClass(pbx, id);
+      alice.forget();
+      await alice.dial('102');
+      await alice.waitEvent('CALL_ESTABLISHED');
+      await bob.hears(400);
+      await alice.hold();
+      await bob.hears(hz);
+      await alice.resume();
+      await bob.hears(400);
+      await alice.hangup();
+      await pbx.settled();
+    }
+    const before = (settings.json as { default_moh_class?: number; items?: { default_moh_class: number }[] });
+    await useClass(pbx, before.default_moh_class ?? before.items?.[0]?.default_moh_class ?? null);
+  });
 });
 
 describe('sounds that an operator plays', () => {
