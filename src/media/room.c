@@ -11,6 +11,7 @@
 #include "media/play.h"
 #include "media/relay.h"
 
+#define RATE_TICKS   50 /* how often the members' formats are looked at */
 #define MAX_PTIME_MS 20 /* of a shared packet: longer ones are packed for each listener */
 
 /* An encoder of what all hear, for all whose format is the same. */
@@ -28,7 +29,8 @@ struct shared {
 struct room {
 	struct room *next, **prev; /* of the relay */
 	struct mix mix;
-	uint32_t hz;
+	uint32_t hz, max_hz; /* at which it mixes now; as asked for */
+	bool rate_due;
 	uint64_t tick;
 	struct stream *stream;
 	struct audio_frame said; /* an announcement to all */
@@ -60,7 +62,7 @@ static struct member *next(const struct member *member)
 
 uint32_t room_hz(const struct room *room)
 {
-	return room->hz;
+	return room->max_hz;
 }
 
 const struct audio_frame *room_mixed(const struct room *room)
@@ -78,7 +80,7 @@ int room_open(struct relay *relay, struct stream *stream)
 		return -ENOMEM;
 
 	room->stream = stream;
-	room->hz = stream->room_hz;
+	room->hz = room->max_hz = stream->room_hz;
 	room->mixed.hz = room->hz;
 	room->mixed.silent = true;
 	mix_init(&room->mix, room->hz);
@@ -90,6 +92,15 @@ int room_open(struct relay *relay, struct stream *stream)
 	stream->room = room;
 	relay_tick_need(relay);
 	return 0;
+}
+
+static void forget_shared(struct room *room)
+{
+	for (unsigned i = 0; i < room->n_shared; i++) {
+		codec_enc_free(room->shared[i].enc);
+		audio_rate_free(room->shared[i].rate);
+	}
+	room->n_shared = 0;
 }
 
 void room_close(struct relay *relay, struct stream *stream)
@@ -104,10 +115,7 @@ void room_close(struct relay *relay, struct stream *stream)
 	*room->prev = room->next;
 	if (room->next)
 		room->next->prev = room->prev;
-	for (unsigned i = 0; i < room->n_shared; i++) {
-		codec_enc_free(room->shared[i].enc);
-		audio_rate_free(room->shared[i].rate);
-	}
+	forget_shared(room);
 	free(room);
 	stream->room = NULL;
 	relay_tick_need(relay);
@@ -122,6 +130,7 @@ void room_leave(struct relay *relay, struct stream *stream)
 
 	(void)audio_want(relay, stream, AUDIO_WANT_ROOM, false);
 	mix_remove(&member->room->mix, &member->mix);
+	member->room->rate_due = true;
 	audio_rate_free(member->rate);
 	free(member);
 	stream->member = NULL;
@@ -144,6 +153,7 @@ static int member_new(struct member **ret, struct stream *stream, struct room *r
 	member->mix.id = stream->id;
 	member->mix.scaled = member->scaled;
 	mix_add(&room->mix, &member->mix);
+	room->rate_due = true;
 	stream->member = member;
 	*ret = member;
 	return 0;
@@ -332,6 +342,35 @@ static void hear(struct relay *relay, struct member *member)
 	}
 }
 
+/* ------------------------------------------------------------------ rate */
+
+/* Enough for the member that can tell the difference, and no more: narrow rooms cost half. */
+static uint32_t widest(const struct room *room)
+{
+	uint32_t hz = 8000;
+
+	for (const struct member *m = first(room); m && hz < room->max_hz; m = next(m))
+		if (audio_hz(m->stream) > hz)
+			hz = audio_hz(m->stream);
+	return hz < room->max_hz ? hz : room->max_hz;
+}
+
+static void set_rate(struct room *room, uint32_t hz)
+{
+	room->rate_due = false;
+	if (hz == room->hz)
+		return;
+
+	room->hz = room->mixed.hz = hz;
+	room->mix.n = hz / (1000 / AUDIO_FRAME_MS);
+	forget_shared(room);
+	for (struct member *m = first(room); m; m = next(m)) {
+		audio_rate_free(m->rate);
+		m->rate = NULL;
+		m->rate_from = 0;
+	}
+}
+
 /* ------------------------------------------------------------------ ticks */
 
 static void tick(struct relay *relay, struct room *room)
@@ -339,6 +378,8 @@ static void tick(struct relay *relay, struct room *room)
 	struct mix *mix = &room->mix;
 
 	room->tick++;
+	if (room->rate_due || room->tick % RATE_TICKS == 0)
+		set_rate(room, widest(room));
 	for (struct member *m = first(room); m; m = next(m))
 		m->mix.in = says(m);
 
