@@ -274,6 +274,27 @@ describe('with real phones', () => {
   }
 });
 
+describe('with DTLS and ICE of a SIP phone', () => {
+  const cases: [string, string[], string, Srtp][] = [
+    ['DTLS-SRTP on one port', ['dtls_srtp.so'], ';mediaenc=dtls_srtp;rtcp_mux=yes', 'required'],
+    ['DTLS-SRTP on two ports', ['dtls_srtp.so'], ';mediaenc=dtls_srtp', 'optional'],
+    ['ICE', ['ice.so'], ';medianat=ice', 'off'],
+    ['ICE and SDES', ['ice.so', 'srtp.so'], ';medianat=ice;mediaenc=srtp-mand', 'required'],
+  ];
+  for (const [name, modules, extra, account] of cases) {
+    test(`baresip with ${name} calls a plain phone`, async ({ pbx, phones }) => {
+      await srtp(pbx, { '101': account, '102': 'off' });
+      const caller = await phones.start('101', { modules, extra });
+      const callee = await phones.start('102', { autoAnswer: true });
+      await caller.dial('102');
+      await caller.waitEvent('CALL_ESTABLISHED');
+      await Promise.all([caller.hears(500), callee.hears(400)]);
+      await caller.hangup();
+      await callee.waitEvent('CALL_CLOSED');
+    });
+  }
+});
+
 describe('the system switch', () => {
   test('[PLT-41] without SRTP support nobody is offered keys, and who insists is refused', async ({ pbx }) => {
     await srtp(pbx, { '101': 'off', '102': 'optional' });
