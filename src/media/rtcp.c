@@ -203,12 +203,13 @@ static uint64_t ntp_span(uint64_t us)
 
 /*
  * Sound that only passes keeps the clock and the name that its sender gave it: video of the same phone
- * passes with its reports untouched, and both must fit together at the receiver. NULL: it is ours.
+ * passes with its reports untouched, and both must fit together at the receiver. An echo does not: a
+ * phone that heard its own name would take it for a loop (RFC 3550 section 8.2). NULL: it is ours.
  */
 static const struct report *clock_of(const struct stream *stream, uint64_t now_us)
 {
 	const struct stream *peer = stream->peer;
-	const struct report *report = peer ? &peer->report : NULL;
+	const struct report *report = peer && peer != stream ? &peer->report : NULL;
 
 	return report && report->sr.at_us && now_us - report->sr.at_us < SR_OLD_US &&
 			       stream->out.source == OUT_BRIDGE && stream->out.source_id == peer->id &&

@@ -167,6 +167,38 @@ static void sound_that_passes_keeps_its_senders_clock(void **state)
 	pair_close(&pair);
 }
 
+static void an_echo_has_a_name_of_its_own(void **state)
+{
+	uint8_t sr[44] = { 0x80, 200, 0, 6 }, got[256];
+	struct report_heard heard;
+	struct phone phone;
+	struct hdr_rtp hdr;
+	struct leg leg;
+	uint8_t mark;
+	size_t n;
+
+	phone_open(&phone, "127.0.0.1");
+	leg_open(*state, &leg, NULL);
+	leg_remote(&leg, &phone, NULL);
+	media_bridge(leg.stream, leg.stream);
+	fix_sync(&leg);
+	phone_send(&phone, leg.port, 8, 1);
+	assert_true(phone_hear(&phone, &hdr, &mark, 1000));
+	put32(sr + 4, phone.ssrc);
+	put32(sr + 8, 0xd0000000);
+	memcpy(sr + 28, "\x81\xca\0\3XXXX\1\4mine\0\0", 16);
+	put32(sr + 32, phone.ssrc);
+	phone_send_raw(phone.rtcp, leg.rtcp_port, sr, sizeof(sr));
+	n = phone_recv(phone.rtcp, got, sizeof(got), REPORT_WAIT_MS);
+	assert_int_equal(report_parse(&heard, got, n, 1), 0);
+	assert_true(heard.has_sr);
+	assert_true(heard.sr_ssrc != phone.ssrc);
+	assert_string_not_equal(heard.cname, "mine");
+	leg_close(&leg);
+	phone_close(&phone);
+	fix_run(20);
+}
+
 static void rubbish_is_dropped_and_counted(void **state)
 {
 	uint8_t rr[32] = { 0x81, 201, 0, 99, 9, 9, 9, 9 };
@@ -188,6 +220,7 @@ int main(void)
 		T(each_leg_hears_reports_of_its_own),
 		T(round_trip_and_loss_of_the_other_direction_are_learnt),
 		T(sound_that_passes_keeps_its_senders_clock),
+		T(an_echo_has_a_name_of_its_own),
 		T(rubbish_is_dropped_and_counted),
 	};
 
