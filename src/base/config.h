@@ -74,6 +74,7 @@ const char *config_db_url(char *buf, size_t size, const struct config *config);
 #define CONFIG_TLS_CERT     "tls/server.pem" /* certificate and key */
 #define CONFIG_JOURNAL_DIR  "journal"
 #define CONFIG_RECORDINGS_DIR "recordings" /* written by the media process only, but for .txt */
+#define CONFIG_PHONE_DIR    "phone" /* below the recordings: audio files recorded from phones */
 #define CONFIG_AUDIO_DIR    "audio" /* converted sound: audio/store.h */
 
 #endif

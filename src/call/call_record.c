@@ -43,6 +43,7 @@ struct recording {
 	enum record_destination destination;
 	unsigned sequence;
 	char owner[CALL_TEXT], destination_name[CALL_TEXT];
+	char *note;              /* to be written once the file is complete; NULL: nothing */
 	struct cdr *cdr;         /* a copy, once the call is over; only when metadata waits for it */
 };
 
@@ -51,6 +52,7 @@ static void recording_destructor(void *arg)
 	struct recording *rec = arg;
 
 	list_unlink(&rec->le);
+	mem_deref(rec->note);
 	mem_deref(rec->cdr);
 }
 
@@ -167,7 +169,7 @@ static int print_metadata(char *buf, size_t size, const struct recording *rec)
 }
 
 /* The path, a zero byte, the text: the writer thread makes a file of it. */
-static void post_metadata(const struct recording *rec)
+static void post_text(const struct recording *rec)
 {
 	char *data = mem_alloc(PATH_MAX_BYTES + META_MAX_BYTES, NULL);
 	size_t at;
@@ -177,7 +179,8 @@ static void post_metadata(const struct recording *rec)
 		return;
 
 	at = (size_t)snprintf(data, PATH_MAX_BYTES, "%s", rec->path) + 1;
-	n = print_metadata(data + at, META_MAX_BYTES, rec);
+	n = rec->note ? snprintf(data + at, META_MAX_BYTES, "%s", rec->note) :
+			print_metadata(data + at, META_MAX_BYTES, rec);
 	err = n < 0 || n >= META_MAX_BYTES
 		      ? -EMSGSIZE
 		      : writer_post(rec->engine->o.writer, RECORDING_RECORD, data, at + (size_t)n, NULL);
@@ -231,10 +234,27 @@ static void conclude(struct recording *rec)
 	if (!rec->over || (rec->metadata && !rec->cdr))
 		return;
 
-	if (rec->metadata && rec->engine->o.writer)
-		post_metadata(rec);
+	if ((rec->metadata || (rec->note && !rec->err)) && rec->engine->o.writer)
+		post_text(rec);
 	list_unlink(&rec->le);
 	mem_deref(rec);
+}
+
+int recording_note(struct recording *rec, const char *text)
+{
+	if (strlen(text) >= META_MAX_BYTES)
+		return -EMSGSIZE;
+	if (!rec->engine->o.writer)
+		return -EUNAVAILABLE;
+	if (rec->over && rec->err)
+		return rec->err;
+	mem_deref(rec->note);
+	rec->metadata = false;
+	if (str_dup(&rec->note, text))
+		return -ENOMEM;
+	if (rec->over)
+		post_text(rec);
+	return 0;
 }
 
 static void on_over(struct recording *rec, int err, enum media_end reason, uint32_t ms)

@@ -65,6 +65,11 @@ bool recording_is_paused(const struct recording *rec);
 uint32_t recording_ms(const struct recording *rec);     /* once it is over */
 int recording_error(const struct recording *rec);       /* 0: complete */
 const char *recording_path(const struct recording *rec); /* with its ending */
+/*
+ * Once the file is complete, the text is written beside it as <path>.txt, in the place of metadata. Nothing
+ * is written when the recording fails. Returns 0, -EMSGSIZE, -ENOMEM, what recording_error() says, -EUNAVAILABLE (no writer).
+ */
+int recording_note(struct recording *rec, const char *text);
 
 /* The newest recording of a call that is not over; NULL none. Borrowed. */
 struct recording *recording_of(const struct call *call);

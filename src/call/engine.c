@@ -43,6 +43,7 @@ static void engine_destructor(void *arg)
 	for (size_t i = 0; i < ENGINE_REMEMBERED; i++)
 		forget(&engine->ended[i]);
 	list_flush(&engine->recordings);
+	list_flush(&engine->studios);
 	list_flush(&engine->unsafe_cdrs);
 	hash_flush(engine->usage);
 	mem_deref(engine->usage);

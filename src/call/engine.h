@@ -52,6 +52,7 @@ struct engine {
 	struct hash *by_linkedid;
 	struct list recordings;        /* that are not over, or wait for their call's end */
 	struct list rooms;
+	struct list studios;           /* the last tasks of services/studio.c */
 	uint32_t next_recording_id;
 	struct list unsafe_cdrs;       /* posted, not yet acknowledged (call/record.c) */
 	struct hash *usage;            /* active calls per extension */

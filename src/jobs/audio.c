@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/audio.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@
 #define POLL_S        30 /* a wake-up that got lost costs no more */
 #define RETRY_S       5  /* after an error of the database */
 #define RELOAD_MS     10000
+#define GIVEN_UP_S    3600 /* a recording from a phone that nobody wants */
 
 /* A request that is answered later: data NULL, a content is waited for; else an archive. */
 struct request {
@@ -293,9 +296,107 @@ static bool take_request(struct audio_jobs *jobs, struct request *ret)
 	return true;
 }
 
+static int copy_file(int to, int from)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = read(from, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0, w; at < n; at += w) {
+			w = write(to, buf + at, (size_t)(n - at));
+			if (w < 0)
+				return -errno;
+		}
+	return n < 0 || fsync(to) ? -errno : 0;
+}
+
+/* The recordings may be on another disk: copied, and the original goes when the row names the copy. */
+static int stage_recording(struct worker *front, const char *path, json_t *order)
+{
+	const char *data_dir = front->jobs->config->data_dir;
+	struct audio_content c = { .kind = AUDIO_FILE, .tenant_id = js_int(order, "tenant_id", 0),
+				   .owner_id = js_int(order, "audio_file", 0) };
+	char replaced[AUDIO_NAME_SIZE] = "";
+	struct stat st = { 0 };
+	int from, to, err;
+
+	from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (from < 0)
+		return -errno;
+	to = audio_incoming_create(data_dir, c.incoming);
+	err = to < 0 ? to : fstat(from, &st) ? -errno : copy_file(to, from);
+	(void)close(from);
+	if (to >= 0)
+		(void)close(to);
+	c.bytes = (int64_t)st.st_size;
+	(void)snprintf(c.source_name, sizeof(c.source_name), "%s.wav", js_str(order, "name", ""));
+	if (!err)
+		err = audio_stage(front->db, &c, replaced);
+	audio_incoming_remove(data_dir, err ? c.incoming : replaced);
+	return err;
+}
+
+/*
+ * A file with an order (services/studio.h) is taken over; without one, it is a try that was given up.
+ *
+ * Returns 1 when one was taken over, 0, -errno.
+ */
+static int collect_one(struct worker *front, const char *folder, const char *name)
+{
+	char path[PATH_MAX], txt[PATH_MAX + 8];
+	struct stat st;
+	json_t *order;
+	int err;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	(void)snprintf(txt, sizeof(txt), "%s.txt", path);
+	if (access(txt, F_OK)) {
+		if (!stat(path, &st) && clk_wall_s() - st.st_mtime > GIVEN_UP_S)
+			(void)unlink(path);
+		return 0;
+	}
+	order = json_load_file(txt, 0, NULL);
+	err = order ? stage_recording(front, path, order) : 0; /* what says nothing helps nobody */
+	json_decref(order);
+	if (err)
+		return err;
+	(void)unlink(path); /* first: an order without a file is not looked at */
+	(void)unlink(txt);
+	return 1;
+}
+
+static int collect_recordings(struct worker *front)
+{
+	char folder[PATH_MAX];
+	struct dirent *entry;
+	bool some = false;
+	int err = 0;
+	DIR *dir;
+
+	(void)snprintf(folder, sizeof(folder), "%s/" CONFIG_RECORDINGS_DIR "/" CONFIG_PHONE_DIR,
+		       front->jobs->config->data_dir);
+	dir = opendir(folder);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (err >= 0 && (entry = readdir(dir))) {
+		const char *end = strrchr(entry->d_name, '.');
+
+		if (!end || strcmp(end, ".wav"))
+			continue;
+		err = collect_one(front, folder, entry->d_name);
+		some = some || err > 0;
+	}
+	(void)closedir(dir);
+	if (some)
+		wake_all(front->jobs); /* there is something to convert now */
+	return err < 0 ? err : 0;
+}
+
 static int answer_requests(struct worker *front)
 {
 	struct request request;
+	int failed = collect_recordings(front);
 
 	while (!is_closing(front->jobs) && take_request(front->jobs, &request)) {
 		json_t *answer = NULL;
@@ -308,7 +409,7 @@ static int answer_requests(struct worker *front)
 		json_decref(request.archive);
 		bus_reply(request.reply, err, answer);
 	}
-	return 0;
+	return failed;
 }
 
 /* The next content that no other worker has. -ENOENT: none. */
@@ -442,6 +543,8 @@ int audio_jobs_start(struct audio_jobs **ret, const struct config *config, struc
 		err = start_worker(&jobs->workers[i], jobs, convert_all);
 	if (!err)
 		err = bus_subscribe(bus, "cmd.jobs.audio", audio_h, jobs);
+	if (!err)
+		err = bus_subscribe(bus, "sys.audio.recorded", audio_h, jobs);
 	return err ? err : bus_subscribe(bus, "cmd.jobs.unpack", unpack_h, jobs);
 }
 

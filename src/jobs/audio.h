@@ -9,6 +9,7 @@
  *	cmd.jobs.audio {"id"}             answers when this content is no longer in conversion
  *	cmd.jobs.unpack {"incoming","language","file_max_bytes"}   a ZIP of prompts: {"matched":[..],"unknown":[..]}
  *
+ * takes over what was recorded from phones (services/studio.h) when sys.audio.recorded says so or by itself,
  * and after each conversion has the switch load the tenant again and publishes t.N.audio.converted.
  */
 struct audio_jobs;

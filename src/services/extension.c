@@ -16,10 +16,10 @@
 
 enum { ORIGIN_INTERNAL, ORIGIN_EXTERNAL, ORIGIN_TRANSFER };
 
-/* BASE-39, D-369: both limits are looked at for an incoming call. */
-static bool is_busy(const struct call *call, const struct snap_extension *extension)
+/* Both limits are looked at for an incoming call. */
+bool extension_is_busy(const struct engine *engine, const struct snap_extension *extension)
 {
-	uint32_t calls = engine_usage(call->engine, extension);
+	uint32_t calls = engine_usage(engine, extension);
 
 	return (extension->busy_level && calls >= extension->busy_level) ||
 	       (extension->max_concurrent_calls && calls >= extension->max_concurrent_calls);
@@ -90,7 +90,7 @@ int extension_run(struct call *call, const struct snap_extension *extension, str
 	size_t n;
 	int err;
 
-	if (is_busy(call, extension)) {
+	if (extension_is_busy(call->engine, extension)) {
 		*result = (struct result){ .outcome = OUTCOME_BUSY };
 		return 0;
 	}

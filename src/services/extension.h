@@ -2,9 +2,11 @@
 #ifndef AOIDE_SERVICES_EXTENSION_H
 #define AOIDE_SERVICES_EXTENSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct call;
+struct engine;
 struct dial_target;
 struct result;
 struct snap_extension;
@@ -17,6 +19,9 @@ struct snap_extension;
  */
 int extension_run(struct call *call, const struct snap_extension *extension,
 		  struct result *result);
+
+/* BASE-39, D-369: the extension has all the calls it may have. */
+bool extension_is_busy(const struct engine *engine, const struct snap_extension *extension);
 
 /* Where the extension's phones are now; the account that calls does not ring itself. ret: n of them, to
  * be mem_deref()ed; NULL when there are none. Returns 0 or -ENOMEM. */

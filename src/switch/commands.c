@@ -22,6 +22,7 @@
 #include "call/live.h"
 #include "db/writer.h"
 #include "services/spy.h"
+#include "services/studio.h"
 #include "sip/edge.h"
 #include "sip/registrar.h"
 #include "snapshot/snapshot.h"
@@ -285,6 +286,28 @@ static int run_spy(struct commands *commands, const json_t *data, json_t **ret)
 	return err;
 }
 
+/* An audio file is played to a phone, or recorded from one. */
+static int run_studio(struct commands *commands, const json_t *data, json_t **ret)
+{
+	struct studio_opts opts = { .tenant_id = js_int(data, "tenant_id", 0),
+				    .extension = js_str(data, "extension", ""),
+				    .account = js_str(data, "account", NULL),
+				    .title = js_str(data, "title", ""),
+				    .sound = js_str(data, "sound", NULL),
+				    .audio_file = js_int(data, "audio_file", 0) };
+	char id[STUDIO_ID_SIZE];
+	int err = studio_start(commands->engine, &opts, id);
+
+	if (!err)
+		*ret = json_pack("{s:s}", "id", id);
+	return err;
+}
+
+static int run_studio_state(struct commands *commands, const json_t *data, json_t **ret)
+{
+	return studio_state(ret, commands->engine, js_int(data, "tenant_id", 0), js_str(data, "id", ""));
+}
+
 static int run_rooms(struct commands *commands, const json_t *data, json_t **ret)
 {
 	*ret = json_pack("{s:o}", "items", room_list(commands->engine));
@@ -351,6 +374,8 @@ static const struct command commands_table[] = {
 	{ "cmd.switch.play", run_play },
 	{ "cmd.switch.record", run_record },
 	{ "cmd.switch.spy", run_spy },
+	{ "cmd.switch.studio", run_studio },
+	{ "cmd.switch.studio_state", run_studio_state },
 	{ "cmd.switch.rooms", run_rooms },
 	{ "cmd.switch.certificate", run_certificate },
 	{ "cmd.switch.trace", run_trace },

@@ -68,11 +68,16 @@ struct sw {
 /* What is known about a recording, as a file beside it. The writer's thread. */
 static int recording_apply(struct sw *sw, const void *data, size_t len)
 {
+	static const char phone[] = CONFIG_PHONE_DIR "/";
 	char folder[512];
+	int err = recording_writer_apply(config_path(folder, sizeof(folder), sw->config,
+						     CONFIG_RECORDINGS_DIR),
+					 data, len);
 
-	return recording_writer_apply(config_path(folder, sizeof(folder), sw->config,
-						  CONFIG_RECORDINGS_DIR),
-				      data, len);
+	/* There is a new audio file; jobs that do not hear it look for themselves. */
+	if (!err && len > sizeof(phone) && !memcmp(data, phone, sizeof(phone) - 1))
+		(void)bus_publish(sw->bus, "sys.audio.recorded", json_object());
+	return err;
 }
 
 static int apply_record(struct db *db, uint32_t kind, const void *data, size_t len, void *arg)

@@ -18,6 +18,7 @@
 #include "base/seal.h"
 #include "bus/bus.h"
 #include "db/db.h"
+#include "web/audio_api.h"
 #include "web/rest.h"
 #include "web/upload.h"
 #include "web/web_priv.h"
@@ -111,9 +112,7 @@ static void drop(struct rest *rest, const struct audio_content *c)
 	audio_incoming_remove(rest->web->config->data_dir, c->incoming);
 }
 
-/* Raises the version of the row that the content belongs to: a change like any other, so it is in the
- * audit and is applied. */
-static int raise_version(struct rest *rest, const struct sch_entity *entity, int64_t id)
+int rest_audio_raise_version(struct rest *rest, const struct sch_entity *entity, int64_t id)
 {
 	struct sch_ctx inner;
 	json_t *row = NULL, *body;
@@ -143,7 +142,7 @@ static int stage(struct rest *rest, struct audio_content *c, const struct sch_en
 	}
 	err = audio_stage(rest->db, c, replaced);
 	if (!err && entity)
-		err = raise_version(rest, entity, c->owner_id);
+		err = rest_audio_raise_version(rest, entity, c->owner_id);
 	if (!err)
 		err = db_commit(rest->db);
 	if (err) {
@@ -278,7 +277,7 @@ static int send_prompt(struct rest *rest, const json_t *language, const char *pr
 
 /* ------------------------------------------------------------------ audio files */
 
-static int resolve(struct rest *rest, int64_t *id, json_t **row)
+int rest_audio_resolve(struct rest *rest, int64_t *id, json_t **row)
 {
 	int err = sch_resolve(&rest->ctx, rest->entity, rest->params[0], id);
 
@@ -324,7 +323,7 @@ static int create_row(struct rest *rest, struct upload *upload, const struct par
 }
 
 /* Takes back what create_row() made: nothing of a file that cannot be used stays. */
-static void forget_row(struct rest *rest, int64_t id)
+void rest_audio_forget(struct rest *rest, int64_t id)
 {
 	struct sch_ctx inner;
 
@@ -365,7 +364,7 @@ int rest_audio_create(struct rest *rest)
 	if (!err && was_refused(&c))
 		err = refused(rest, &c);
 	if (err) {
-		forget_row(rest, id);
+		rest_audio_forget(rest, id);
 		(void)audio_remove(rest->db, rest->web->config->data_dir, c.id);
 		return err;
 	}
@@ -377,7 +376,7 @@ int rest_audio_content_put(struct rest *rest)
 {
 	struct audio_content c = { .kind = AUDIO_FILE, .tenant_id = rest->ctx.tenant_id };
 	json_t *row = NULL;
-	int err = resolve(rest, &c.owner_id, &row);
+	int err = rest_audio_resolve(rest, &c.owner_id, &row);
 
 	json_decref(row);
 	if (!err)
@@ -411,7 +410,7 @@ int rest_audio_content_get(struct rest *rest)
 	struct audio_content content = { 0 };
 	json_t *row = NULL, *language = NULL;
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	if (err)
 		return err;
@@ -437,7 +436,7 @@ int rest_audio_content_delete(struct rest *rest)
 	json_t *row = NULL;
 	int64_t id;
 	bool builtin;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	builtin = js_bool(row, "builtin", false);
 	json_decref(row);
@@ -451,7 +450,7 @@ int rest_audio_content_delete(struct rest *rest)
 	if (!err)
 		err = audio_remove(rest->db, rest->web->config->data_dir, content.id);
 	if (!err)
-		err = raise_version(rest, rest->entity, id);
+		err = rest_audio_raise_version(rest, rest->entity, id);
 	if (err && err != -ENOENT)
 		return err;
 	rest_written(rest, id, "modified");
@@ -572,7 +571,7 @@ int rest_moh_file_add(struct rest *rest)
 	struct upload upload = { 0 };
 	json_t *row = NULL;
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	json_decref(row);
 	if (err)
@@ -595,7 +594,7 @@ int rest_moh_files_get(struct rest *rest)
 {
 	json_t *row = NULL, *rows = NULL;
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	if (!err) {
 		rows = json_pack("[O]", row);
@@ -615,7 +614,7 @@ static int moh_content(struct rest *rest, struct audio_content *content)
 {
 	json_t *row = NULL;
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	json_decref(row);
 	if (!err)
@@ -716,7 +715,7 @@ int rest_prompt_list(struct rest *rest)
 	struct replaced replaced = { 0 };
 	json_t *row = NULL, *items = json_array();
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	if (!err)
 		err = prompts_load(&prompts, rest->web->config->share_dir);
@@ -746,7 +745,7 @@ int rest_prompt_list(struct rest *rest)
 static int path_prompt(struct rest *rest, struct audio_content *c, json_t **row)
 {
 	struct prompts *prompts = NULL;
-	int err = resolve(rest, &c->owner_id, row);
+	int err = rest_audio_resolve(rest, &c->owner_id, row);
 
 	if (err)
 		return err;
@@ -814,7 +813,7 @@ int rest_prompt_content_delete(struct rest *rest)
 	if (!err)
 		err = audio_remove(rest->db, rest->web->config->data_dir, content.id);
 	if (!err)
-		err = raise_version(rest, rest->entity, c.owner_id);
+		err = rest_audio_raise_version(rest, rest->entity, c.owner_id);
 	if (err)
 		return err;
 	rest_written(rest, c.owner_id, "modified");
@@ -888,7 +887,7 @@ int rest_language_archive(struct rest *rest)
 	json_t *row = NULL, *report = NULL;
 	const char *reason;
 	int64_t id;
-	int err = resolve(rest, &id, &row);
+	int err = rest_audio_resolve(rest, &id, &row);
 
 	if (!err && !js_bool(row, "custom", false))
 		err = rest_problem(rest, -ECONFLICT, "predefined",
@@ -906,7 +905,7 @@ int rest_language_archive(struct rest *rest)
 	drop(rest, &zip);
 	reason = js_str(report, "reason", NULL);
 	if (!err && json_array_size(json_object_get(report, "matched"))) {
-		err = raise_version(rest, rest->entity, id);
+		err = rest_audio_raise_version(rest, rest->entity, id);
 		if (!err)
 			rest_written(rest, id, "modified");
 	}

@@ -133,6 +133,7 @@ void rest_etag(struct rest *rest, int64_t revision);
 	X(rest_live_registrations) X(rest_live_calls) X(rest_live_call) X(rest_live_hangup)                            \
 	X(rest_dashboard_get) X(rest_dashboard_version) X(rest_dashboard_serial) X(rest_cti_users)                     \
 	X(rest_audio_create) X(rest_audio_content_get) X(rest_audio_content_put) X(rest_audio_content_delete)             \
+	X(rest_audio_play) X(rest_audio_record) X(rest_audio_rerecord) X(rest_audio_phone_get)                             \
 	X(rest_moh_files_get) X(rest_moh_file_add) X(rest_moh_file_delete) X(rest_moh_content_get)                        \
 	X(rest_moh_content_put) X(rest_prompt_list) X(rest_prompt_content_get) X(rest_prompt_content_put)                 \
 	X(rest_prompt_content_delete) X(rest_language_archive) X(rest_volatile_create) X(rest_volatile_list)              \
