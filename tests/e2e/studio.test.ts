@@ -122,7 +122,7 @@ describe('recording from a phone', () => {
     expect(rows.find((cdr) => cdr['caller'] === '103')).toMatchObject({ caller: '103', called: 'custom/phones/spoken', status: 'OK' });
     // The name is taken now.
     const again = await send(pbx, 'POST', 'audioFile/record', { name: 'spoken', folder: 'custom/phones', extension: '103' });
-    expect(body(again)).toMatchObject({ status: 422, errors: [{ field: 'name', code: 'duplicate' }] });
+    expect(body(again)).toMatchObject({ status: 409, errors: [{ field: 'name', code: 'duplicate' }] });
   });
 
   test('[PLT-30] replaces a file from a phone; hanging up in the place of # keeps what was said', async ({ pbx, phones }) => {

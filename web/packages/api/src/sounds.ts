@@ -33,6 +33,24 @@ const archiveReport = v.object({
 });
 export type ArchiveReport = v.InferOutput<typeof archiveReport>;
 
+/** How far a phone is that plays or records an audio file; the last three are ends. */
+const phoneTask = v.object({
+  task: v.string(),
+  id: v.number(),
+  state: v.picklist(['ringing', 'playing', 'recording', 'converting', 'done', 'ready', 'failed']),
+  message: v.nullish(v.string(), null),
+});
+export type PhoneTask = v.InferOutput<typeof phoneTask>;
+export interface Phone {
+  readonly extension: string;
+  /** User name; empty: all phones of the extension. */
+  readonly account: string;
+}
+
+export function phoneTaskIsOver({ state }: PhoneTask): boolean {
+  return state === 'done' || state === 'ready' || state === 'failed';
+}
+
 export type Progress = (share: number) => void;
 
 const base = '/api/pbx/v2';
@@ -76,6 +94,26 @@ export class SoundApi {
 
   async restoreAudio(id: number): Promise<void> {
     await this.http.request('DELETE', `${base}/audioFile/${id}/content`, { query: saveOnly });
+  }
+
+  async playOnPhone(id: number, phone: Phone): Promise<PhoneTask> {
+    return this.ring(`${base}/audioFile/${id}/play`, { ...phone });
+  }
+
+  async recordAgain(id: number, phone: Phone): Promise<PhoneTask> {
+    return this.ring(`${base}/audioFile/${id}/record`, { ...phone });
+  }
+
+  async recordNew(file: Phone & { readonly name: string; readonly folder: string }): Promise<PhoneTask> {
+    return this.ring(`${base}/audioFile/record`, { ...file });
+  }
+
+  phoneTask(task: string, signal: AbortSignal): Promise<PhoneTask> {
+    return this.http.get(phoneTask, `${base}/audioFile/phone/${task}`, { signal });
+  }
+
+  private async ring(path: string, json: Record<string, string>): Promise<PhoneTask> {
+    return check(phoneTask, (await this.http.request('POST', path, { query: saveOnly, json })).body, path);
   }
 
   async mohFiles(classId: number, signal: AbortSignal): Promise<readonly MohFile[]> {

@@ -1,5 +1,6 @@
 import { plainText, rowId, rowTitle, type Entity, type Row } from '@aoide/api';
-import { Autocomplete, Card, Group, Stack, Title } from '@mantine/core';
+import { ActionIcon, Autocomplete, Button, Card, Group, Stack, Title, Tooltip } from '@mantine/core';
+import { IconMicrophone, IconPhoneOutgoing } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -9,6 +10,7 @@ import { entityKey } from '../../app/useEvents';
 import { EntityList, type ListExtras } from '../entity/EntityList';
 import { DownloadLink } from './DownloadLink';
 import { DropZone, soundTypes } from './DropZone';
+import { PhoneDialog, type PhoneJob } from './PhoneDialog';
 import { PlayButton } from './PlayButton';
 import { ReplaceButton } from './ReplaceButton';
 import { SoundState, isSoundState } from './SoundState';
@@ -26,11 +28,16 @@ export function SoundList({ entity }: { entity: Entity }): ReactNode {
   const mayWrite = useMay(entity.permission, 'write');
   const uploads = useUploads();
   const changed = useSoundChanged(entity.name);
+  const [phoneJob, setPhoneJob] = useState<PhoneJob | null>(null);
+  const folders = useFolders(entity);
 
   const extras = useMemo<ListExtras>(
     () => ({
       noAdd: true,
-      above: mayWrite ? <UploadPanel entity={entity} uploads={uploads} onDone={changed} /> : null,
+      above: mayWrite ? (
+        <UploadPanel entity={entity} uploads={uploads} onDone={changed}
+          onRecord={() => setPhoneJob({ kind: 'record', id: null, name: '' })} />
+      ) : null,
       cell: (field, row) => {
         const state = row['state'];
         return field.name === 'state' && isSoundState(state) ? (
@@ -45,6 +52,8 @@ export function SoundList({ entity }: { entity: Entity }): ReactNode {
         return (
           <Group gap={2} wrap="nowrap">
             <PlayButton url={url} name={name} disabled={nothing} />
+            <PhoneButton label={t('sound.phone.playOn', { name })} icon={<IconPhoneOutgoing size={18} />} disabled={nothing}
+              onClick={() => setPhoneJob({ kind: 'play', id, name })} />
             <DownloadLink url={url} name={name} disabled={nothing} />
             {mayWrite && (
               <ReplaceButton
@@ -55,13 +64,51 @@ export function SoundList({ entity }: { entity: Entity }): ReactNode {
                 }
               />
             )}
+            {mayWrite && (
+              <PhoneButton label={t('sound.phone.recordFrom', { name })} icon={<IconMicrophone size={18} />}
+                onClick={() => setPhoneJob({ kind: 'record', id, name })} />
+            )}
           </Group>
         );
       },
     }),
     [entity, mayWrite, uploads, changed, t],
   );
-  return <EntityList entity={entity} extras={extras} />;
+  return (
+    <>
+      <EntityList entity={entity} extras={extras} />
+      {phoneJob && (
+        <PhoneDialog job={phoneJob} folders={folders} onClose={() => setPhoneJob(null)} onChanged={changed} />
+      )}
+    </>
+  );
+}
+
+function PhoneButton({ label, icon, disabled = false, onClick }: {
+  label: string;
+  icon: ReactNode;
+  disabled?: boolean;
+  onClick: () => void;
+}): ReactNode {
+  return (
+    <Tooltip label={label}>
+      <ActionIcon variant="subtle" aria-label={label} disabled={disabled} onClick={onClick}>
+        {icon}
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+/** Those that files can be put into. */
+function useFolders(entity: Entity): readonly string[] {
+  const folders = useQuery({
+    queryKey: [...entityKey(entity.name), 'folders'],
+    queryFn: async ({ signal }) => {
+      const page = await api.entities.list(entity, { page: 1, pageSize: 1000, fields: 'id,folder' }, signal);
+      return [...new Set(page.items.map((row) => plainText(row['folder'])))].filter((name) => name !== 'builtin').sort();
+    },
+  });
+  return folders.data ?? [];
 }
 
 /** Another content is another address: a browser keeps what it played. */
@@ -70,16 +117,15 @@ export function versionOf(row: Row): number {
   return Number.isNaN(at) ? 0 : at;
 }
 
-function UploadPanel({ entity, uploads, onDone }: { entity: Entity; uploads: Uploads; onDone: () => void }): ReactNode {
+function UploadPanel({ entity, uploads, onDone, onRecord }: {
+  entity: Entity;
+  uploads: Uploads;
+  onDone: () => void;
+  onRecord: () => void;
+}): ReactNode {
   const { t } = useTranslation();
   const [folder, setFolder] = useState('custom');
-  const folders = useQuery({
-    queryKey: [...entityKey(entity.name), 'folders'],
-    queryFn: async ({ signal }) => {
-      const page = await api.entities.list(entity, { page: 1, pageSize: 1000, fields: 'id,folder' }, signal);
-      return [...new Set(page.items.map((row) => plainText(row['folder'])))].filter((name) => name !== 'builtin').sort();
-    },
-  });
+  const folders = useFolders(entity);
   const send = async (files: readonly File[]): Promise<void> => {
     /* One after the other: the server converts one at a time anyway. */
     for (const file of files)
@@ -88,14 +134,19 @@ function UploadPanel({ entity, uploads, onDone }: { entity: Entity; uploads: Upl
   return (
     <Card withBorder radius="md" component="section" aria-labelledby="upload-title">
       <Stack gap="sm">
-        <Title order={2} size="h4" id="upload-title">
-          {t('sound.uploadTitle')}
-        </Title>
+        <Group justify="space-between">
+          <Title order={2} size="h4" id="upload-title">
+            {t('sound.uploadTitle')}
+          </Title>
+          <Button variant="default" leftSection={<IconMicrophone size={16} aria-hidden />} onClick={onRecord}>
+            {t('sound.phone.recordNew')}
+          </Button>
+        </Group>
         <Autocomplete
           label={t('sound.folder')}
           description={t('sound.folderHint')}
           maw={360}
-          data={folders.data ?? []}
+          data={[...folders]}
           value={folder}
           onChange={setFolder}
           maxLength={128}
