@@ -7,15 +7,10 @@
 
 /* What a dialog knows, where its requests go, and how text gets into a message. */
 
-void inv_put_n(struct inv_out *out, const char *text, size_t len)
+void inv_put_grown(struct inv_out *out, const char *text, size_t len)
 {
 	if (!out->err)
 		out->err = mbuf_write_mem(out->mb, (const uint8_t *)text, len);
-}
-
-void inv_put(struct inv_out *out, const char *text)
-{
-	inv_put_n(out, text, strlen(text));
 }
 
 void inv_put_pl(struct inv_out *out, const struct pl *pl)

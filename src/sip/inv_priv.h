@@ -2,6 +2,7 @@
 #ifndef AOIDE_SIP_INV_PRIV_H
 #define AOIDE_SIP_INV_PRIV_H
 
+#include <string.h>
 #include "sip/inv.h"
 
 /* Shared by the inv*.c files only. Call thread. */
@@ -242,8 +243,28 @@ struct inv_out {
 	int err;
 };
 
-void inv_put_n(struct inv_out *out, const char *text, size_t len);
-void inv_put(struct inv_out *out, const char *text);
+void inv_put_grown(struct inv_out *out, const char *text, size_t len);
+
+/* Inline, so that the many constants of a message are copied by their length. */
+static inline void inv_put_n(struct inv_out *out, const char *text, size_t len)
+{
+	struct mbuf *mb = out->mb;
+
+	if (out->err || !mb || len > mb->size - mb->pos) {
+		inv_put_grown(out, text, len);
+		return;
+	}
+	memcpy(mb->buf + mb->pos, text, len);
+	mb->pos += len;
+	if (mb->end < mb->pos)
+		mb->end = mb->pos;
+}
+
+static inline void inv_put(struct inv_out *out, const char *text)
+{
+	inv_put_n(out, text, strlen(text));
+}
+
 void inv_put_pl(struct inv_out *out, const struct pl *pl);
 void inv_put_number(struct inv_out *out, uint64_t n);
 void inv_put_line_number(struct inv_out *out, const char *name, uint64_t n);
