@@ -545,6 +545,24 @@ static void a_thousand_streams_leave_nothing_behind(void **state)
 		id " " #function, function, fix_setup, fix_teardown, NULL                          \
 	}
 
+/* A media process that is slow for a moment gets all that was said meanwhile, whatever the socket holds. */
+static void commands_wait_for_a_process_that_does_not_read(void **state)
+{
+	struct fix *fix = *state;
+	struct sa rtp;
+	struct leg a;
+
+	leg_open(fix, &a, NULL);
+	sa_set_str(&rtp, "127.0.0.1", 9);
+	assert_int_equal(kill(fix->pid, SIGSTOP), 0);
+	for (int i = 0; i < 20000; i++) /* more than any socket's buffer */
+		media_set_remote(a.stream, &(struct media_remote){ .rtp = &rtp, .may_recv = true });
+	fix_run(50);
+	assert_int_equal(kill(fix->pid, SIGCONT), 0);
+	fix_sync(&a); /* answered in the order of the commands */
+	leg_close(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -559,6 +577,7 @@ int main(void)
 		T(a_second_lease_cannot_touch_the_streams_of_the_first),
 		T(the_sandbox_forbids_writing_files),
 		T(a_thousand_streams_leave_nothing_behind),
+		T(commands_wait_for_a_process_that_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
