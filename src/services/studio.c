@@ -210,8 +210,12 @@ static void copy_title(char title[CALL_TEXT], const char *text)
 
 static void remember(struct engine *engine, struct studio *studio)
 {
-	if (list_count(&engine->studios) >= REMEMBERED)
-		mem_deref(list_ledata(list_head(&engine->studios)));
+	struct studio *oldest = list_ledata(list_head(&engine->studios));
+
+	if (list_count(&engine->studios) >= REMEMBERED) {
+		list_unlink(&oldest->le); /* its call may go on */
+		mem_deref(oldest);
+	}
 	list_append(&engine->studios, &studio->le, mem_ref(studio));
 }
 
