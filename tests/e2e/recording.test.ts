@@ -166,7 +166,7 @@ describe('recordings', () => {
     expect(pages.reduce((sum, page) => sum + page.body.length, 0) / seconds).toBeLessThan(10_000);
   });
 
-  test('[PLT-87] an encrypted recording is noise, and opens with this installation only', async ({ pbx, phones }) => {
+  test('[D-206] an encrypted recording is noise, and opens with this installation only', async ({ pbx, phones }) => {
     const { id } = await conversation(pbx, phones);
     const file = fileOf(await pbx.ctl('record', id, 'start', '--encrypt'));
     expect(file).toMatch(/\.wav\.enc$/);
@@ -226,7 +226,7 @@ describe('recordings', () => {
 });
 
 describe('listening to a call', () => {
-  test('[APP-71] spy hears both and is heard by none; whisper by one; barge by all; keys change it', async ({ pbx, phones }) => {
+  test('spy hears both and is heard by none; whisper by one; barge by all; keys change it', async ({ pbx, phones }) => {
     const { alice, bob, id } = await conversation(pbx, phones);
     const carol = await phones.start('103', { autoAnswer: true, toneHz: 900 });
     expect(await pbx.ctlJson<Row[]>('room')).toEqual([]);

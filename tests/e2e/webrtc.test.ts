@@ -60,7 +60,7 @@ describe('a browser and a desk phone', () => {
     expect(web.complaints).toEqual([]);
   });
 
-  test('[APP-04] over the port of its own, 8089 by default', async ({ pbx, phones }) => {
+  test('[D-082] over the port of its own, 8089 by default', async ({ pbx, phones }) => {
     await makeWebRtc(pbx, '103');
     const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
     const web = await browser(pbx, '103', 1000, 'own');

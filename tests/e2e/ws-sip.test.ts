@@ -65,7 +65,7 @@ afterEach(async () => {
 afterAll(stopPbx);
 
 describe('/ws-sip', () => {
-  test('[APP-04] a browser registers, calls and is called over the web port', async ({ pbx }) => {
+  test('[D-084] a browser registers, calls and is called over the web port', async ({ pbx }) => {
     const one = await browser(pbx, '101');
     const other = await made(pbx, '102');
 
