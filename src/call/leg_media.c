@@ -15,7 +15,34 @@
 #include "media/client.h"
 #include "snapshot/snapshot.h"
 
-#define Q850_OUT_OF_ORDER 27 /* destination out of order */
+#define Q850_OUT_OF_ORDER 27  /* destination out of order */
+#define Q850_INTERWORKING 127 /* interworking, unspecified */
+
+/* The leg has no sound any more: its call is ended, with this cause for the other one. */
+static void end_soundless(struct leg *leg, uint8_t q850)
+{
+	struct call *call = leg->call;
+
+	call->result.q850 = q850;
+	if (leg == call->a)
+		call_caller_gone(call);
+	else
+		call_post(call, CALL_EV_ENDED, leg, 0, q850, 0, NULL, NULL, NULL);
+}
+
+/* Keys could not be agreed, though both sides wanted them: nobody would hear anything. */
+static void on_secured(struct leg *leg, int err)
+{
+	struct call *call = leg->call;
+
+	if (!err || leg->state != LEG_UP || (leg != call->a && leg != call->b))
+		return;
+
+	log_warn("call.insecure", "encryption could not be set up; the call is ended",
+		 kv_text("linkedid", call->linkedid),
+		 kv_text("account", leg->account ? leg->account->username : ""), kv_err(err));
+	end_soundless(leg, Q850_INTERWORKING);
+}
 
 /*
  * A phone that was heard and is not heard any more, not even by RTCP, is gone. On hold, and while it
@@ -33,11 +60,7 @@ static void on_silence(struct leg *leg)
 	log_warn("call.silent", "a phone is no longer heard; its call is ended",
 		 kv_text("linkedid", call->linkedid),
 		 kv_text("account", leg->account ? leg->account->username : ""));
-	call->result.q850 = Q850_OUT_OF_ORDER;
-	if (leg == call->a)
-		call_caller_gone(call);
-	else
-		call_post(call, CALL_EV_ENDED, leg, 0, Q850_OUT_OF_ORDER, 0, NULL, NULL, NULL);
+	end_soundless(leg, Q850_OUT_OF_ORDER);
 }
 
 static void on_media_event(const struct media_event *event, void *arg)
@@ -74,8 +97,10 @@ static void on_media_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_RTP_TIMEOUT:
 		on_silence(leg);
 		break;
-	case MEDIA_EV_STATS:
 	case MEDIA_EV_SECURED:
+		on_secured(leg, event->err);
+		break;
+	case MEDIA_EV_STATS:
 	case MEDIA_EV_TALKING:
 	case MEDIA_EV_FAX:
 		break;

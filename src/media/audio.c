@@ -171,6 +171,12 @@ static uint32_t highest_hz(const struct mp_format *format)
 							       : hz;
 }
 
+void audio_lost(struct stream *stream, unsigned percent)
+{
+	if (stream->audio && stream->audio->say)
+		codec_enc_loss(stream->audio->say->enc, percent);
+}
+
 uint32_t audio_hz(const struct stream *stream)
 {
 	return highest_hz(format_out(stream));

@@ -65,6 +65,9 @@ const struct audio_frame *audio_said(const struct stream *stream);
 bool audio_said_wanted(const struct stream *stream);
 void audio_tell_said(struct stream *stream, const struct audio_frame *frame);
 
+/* The phone reports that so much of what it is sent was lost of late: Opus then repeats more. */
+void audio_lost(struct stream *stream, unsigned percent);
+
 /* Rate at which the stream's codec carries sound: 8000, 16000 or 48000. */
 uint32_t audio_hz(const struct stream *stream);
 

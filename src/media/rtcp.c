@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/re.h"
+#include "media/audio.h"
 #include "media/quality.h"
 #include "media/relay.h"
 #include "media/secure.h"
@@ -48,6 +49,7 @@ static int read_blocks(struct report_heard *ret, const uint8_t *block, size_t le
 		if (get32(block) != about)
 			continue;
 		ret->has_block = true;
+		ret->fraction = block[4];
 		ret->lost = lost & 0x800000 ? (int32_t)lost - 0x1000000 : (int32_t)lost;
 		ret->jitter = get32(block + 12);
 		ret->lsr = get32(block + 16);
@@ -173,6 +175,7 @@ int report_take(struct relay *relay, struct stream *stream, const uint8_t *data,
 	if (heard.has_block) {
 		report->tx_lost = heard.lost > 0 ? (uint64_t)heard.lost : 0;
 		report->tx_jitter = heard.jitter;
+		audio_lost(stream, heard.fraction * 100u / 256);
 		if (heard.lsr)
 			note_round_trip(report, &heard, relay->now_us);
 	}

@@ -27,6 +27,7 @@ struct report_heard {
 	uint32_t sr_ssrc, sr_rtp;
 	uint64_t sr_ntp;
 	bool has_block;      /* about what we send */
+	uint8_t fraction;    /* lost since the report before, of 256 */
 	int32_t lost;        /* 24 bits with sign */
 	uint32_t jitter;     /* in units of the clock */
 	uint32_t lsr, dlsr;

@@ -115,6 +115,17 @@ describe('a browser and a desk phone', () => {
     await web.hangup();
   });
 
+  test('a browser with another certificate than it announced gets no call without sound: it is ended', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    await web.call('101', { forge: true });
+    await web.waitEvent('confirmed');
+    await web.waitEvent('ended');
+    await desk.waitEvent('CALL_CLOSED');
+    await until('a line in the log', () => pbx.output.includes('call.insecure'));
+  });
+
   test('[CHG-ENG-03] a STUN server that cannot be reached does not delay the call', async ({ pbx, phones }) => {
     await makeWebRtc(pbx, '103');
     const desk = await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });

@@ -81,7 +81,7 @@ static void each_leg_hears_reports_of_its_own(void **state)
 	assert_int_equal(report_parse(&heard, got, n, pair.pa.ssrc), 0);
 	assert_true(heard.has_block);
 	assert_int_equal(heard.lost, 3);
-	assert_int_equal(got[12], 256 * 3 / 20);
+	assert_int_equal(heard.fraction, 256 * 3 / 20);
 	assert_int_equal(strlen(heard.cname), 16);
 
 	/* Who listened hears a sender report with what was sent, under the SSRC that it knows. */
