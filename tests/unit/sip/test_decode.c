@@ -145,8 +145,8 @@ static const char *const messages[] = {
 	"Contact: <sip:a@b>, \"c,d\" <sip:e@f> ,\r\nRoute: <sip:p1;lr>, <sip:p2;lr>\r\n"
 	"Subject: folded\r\n  line\r\n\there\r\nAllow: INVITE,ACK , BYE\r\nx-odd: \"\r\nSupported: ,timer\r\n"
 	"Content-Type: application/sdp\r\nContent-Length: 4\r\nExpires: 60\r\n\r\nbody",
-	"SIP/2.0 200 OK\r\nv: SIP/2.0/UDP 10.0.0.1;branch=b\r\nf: <sip:a@b>;tag=1\r\nt: sip:c@d;tag=2\r\n"
-	"i: x\r\nCSeq: 2 BYE\r\nl: 0\r\n\r\n",
+	("SIP/2.0 200 OK\r\nv: SIP/2.0/UDP 10.0.0.1;branch=b\r\nf: <sip:a@b>;tag=1\r\nt: sip:c@d;tag=2\r\n"
+	 "i: x\r\nCSeq: 2 BYE\r\nl: 0\r\n\r\n"),
 	"SIP/2.0 180 Ringing\n\nnothing",
 	"OPTIONS sip:x SIP/2.0\nVia: SIP/2.0/UDP a;branch=b\n\n",
 	"ACK sip:x SIP/2.0\r\n\r\n",
