@@ -96,12 +96,15 @@ void web_bus_listen(struct web *web);
 void web_bus_close(struct web *web);
 json_t *web_status(struct web *web);
 
-/* What lws keeps for us per transaction and connection. */
 struct lws;
 struct socket;
+/* What lws keeps for a connection. One struct for all protocols of a port: lws tells the end of a
+ * connection to the first of them, whichever it had become. */
+struct ws_sip_pipe;
 struct web_session {
-	struct web_req *req;   /* loop.c */
-	struct socket *socket; /* ws.c */
+	struct web_req *req;      /* loop.c */
+	struct socket *socket;    /* ws.c */
+	struct ws_sip_pipe *pipe; /* ws_sip.c */
 };
 
 /* ws.c */

@@ -420,7 +420,7 @@ static int name_peer(struct lws *wsi, char *buf, size_t size)
 	return 0;
 }
 
-static int begin(struct web *web, struct lws *wsi, struct ws_sip_user *user)
+static int begin(struct web *web, struct lws *wsi, struct web_session *user)
 {
 	struct ws_sip_pipe *pipe = calloc(1, sizeof(*pipe));
 
@@ -447,7 +447,7 @@ static int begin(struct web *web, struct lws *wsi, struct ws_sip_user *user)
 int ws_sip_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	struct web *web = wsi ? lws_context_user(lws_get_context(wsi)) : NULL;
-	struct ws_sip_user *session = user;
+	struct web_session *session = user;
 	struct ws_sip_pipe *pipe = session ? session->pipe : NULL;
 
 	if (!web)

@@ -23,11 +23,8 @@ struct web;
 int ws_sip_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 #define WS_SIP_ROW                                                                                 \
 	{ .name = WS_SIP_PROTOCOL, .callback = ws_sip_callback,                                    \
-	  .per_session_data_size = sizeof(struct ws_sip_user), .rx_buffer_size = 4096,             \
+	  .per_session_data_size = sizeof(struct web_session), .rx_buffer_size = 4096,             \
 	  .tx_packet_size = WS_SIP_MAX_BYTES }
-struct ws_sip_user { /* lws's, per browser */
-	struct ws_sip_pipe *pipe;
-};
 
 /* The connections to the switch; after the context was made. */
 int ws_sip_open(struct web *web);
