@@ -169,8 +169,8 @@ describe('settings and languages', () => {
   test('[PLT-32] the audio settings name language, music and the silent listening file', async () => {
     await browser.goto('/config/audioSettings');
     await page().getByRole('textbox', { name: 'Default music-on-hold class' }).waitFor();
-    expect(await page().getByRole('textbox', { name: 'Language of the system prompts' }).inputValue()).toBe('Italiano');
-    expect(await page().getByRole('textbox', { name: 'Default music-on-hold class' }).inputValue()).toBe('Default');
+    for (const [name, value] of [['Language of the system prompts', 'Italiano'], ['Default music-on-hold class', 'Default']] as const)
+      await until(`${name}: ${value}`, async () => (await page().getByRole('textbox', { name }).inputValue()) === value);
     await shot('audio-settings');
     expect(await browser.accessibilityFaults()).toEqual([]);
   });
