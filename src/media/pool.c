@@ -16,6 +16,7 @@ struct family {
 	union net_addr addr; /* to bind to; family 0: not served */
 	uint16_t *ports;     /* even ports never bound so far, a ring */
 	size_t head, n;
+	uint64_t refused_at_ms; /* when none of them could be bound; 0 never */
 };
 
 struct pool {
@@ -109,6 +110,10 @@ static int bind_next(struct slot **ret, struct pool *pool, struct relay *relay, 
 	struct slot *slot = NULL;
 	int err = -EADDRNOTAVAIL;
 
+	/* Ports of other programs stay theirs for a while: not every call shall find that out anew. */
+	if (family->refused_at_ms && clk_mono_ms() - family->refused_at_ms < POOL_REST_MS)
+		return -EADDRNOTAVAIL;
+
 	for (size_t tries = family->n; tries && pool->n_slots < pool->opts.max_pairs; tries--) {
 		uint16_t port = family->ports[family->head];
 
@@ -125,8 +130,10 @@ static int bind_next(struct slot **ret, struct pool *pool, struct relay *relay, 
 		if (err != -EADDRINUSE && err != -EACCES)
 			return err;
 	}
-	if (!slot)
+	if (!slot) {
+		family->refused_at_ms = clk_mono_ms();
 		return -EADDRNOTAVAIL;
+	}
 
 	err = slot_keep(pool, slot);
 	if (err) {

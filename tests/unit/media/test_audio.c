@@ -239,7 +239,7 @@ static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, st
 typedef void(check_h)(struct talker *t, const struct talker *other);
 static void run_calls(struct talker *all, size_t n, check_h *check)
 {
-	struct talker *list[2 * AT_ONCE];
+	struct talker *list[2 * AT_ONCE] = { NULL };
 
 	for (size_t i = 0; i < n; i++)
 		list[i] = &all[i];
