@@ -275,18 +275,24 @@ static struct sdesc_format *find_format(struct sdesc_media *media, const char *i
 static int add_format(struct parser *p, const char *id)
 {
 	struct sdesc_media *media = p->media;
+	const bool is_rtp = sdesc_is_rtp(media->proto);
 	struct sdesc_format *fmt;
+	char number[4];
 	uint64_t pt = 0;
 
+	if (is_rtp) { /* "08" is 8, which a line names once */
+		if (parse_number(&pt, id, "", 127))
+			return -EBADMSG;
+		(void)re_snprintf(number, sizeof(number), "%u", (unsigned)pt);
+		id = number;
+	}
 	if (str_len(id) >= sizeof(fmt->id))
 		return -EBADMSG;
 	if (find_format(media, id))
 		return 0;
 
 	fmt = p->formats;
-	if (sdesc_is_rtp(media->proto)) {
-		if (parse_number(&pt, id, "", 127))
-			return -EBADMSG;
+	if (is_rtp) {
 		fmt->pt = (int)pt;
 		for (size_t i = 0; i < ARRAY_SIZE(static_types); i++) {
 			if (static_types[i].pt != pt)
