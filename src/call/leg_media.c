@@ -124,7 +124,7 @@ struct neg_side leg_side(const struct leg *leg)
 /* What a stream is opened for; whether it may be plain or must be encrypted leg_secure.c knows. */
 static bool can_carry(const struct sdesc_media *line)
 {
-	return line->port && ((strstr(line->proto, "RTP/") &&
+	return line->port && ((sdesc_is_rtp(line->proto) &&
 			       (line->kind == SDESC_AUDIO || line->kind == SDESC_VIDEO)) ||
 			      neg_is_fax(line));
 }

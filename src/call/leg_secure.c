@@ -100,7 +100,7 @@ static bool may(enum policy policy, enum mode mode)
 
 static bool is_voice_or_video(const struct sdesc_media *media)
 {
-	return media->port && strstr(media->proto, "RTP/") &&
+	return media->port && sdesc_is_rtp(media->proto) &&
 	       (media->kind == SDESC_AUDIO || media->kind == SDESC_VIDEO);
 }
 
@@ -424,7 +424,7 @@ static void print_line(struct sdesc_hop *hop, char *text, struct leg *leg, size_
 	bool dtls, sdes;
 	char id[16];
 
-	if (!line || !strstr(media->proto, "RTP/"))
+	if (!line || !sdesc_is_rtp(media->proto))
 		return;
 
 	hop->proto = proto_of(leg, line, media);

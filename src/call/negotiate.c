@@ -372,6 +372,12 @@ static bool offer_fax(const struct maker *m, const struct sdesc_media *want,
 	return true;
 }
 
+/* Sound and pictures that travel otherwise than by RTP are not for us. */
+static bool is_known(const struct sdesc_media *line)
+{
+	return (line->kind != SDESC_AUDIO && line->kind != SDESC_VIDEO) || sdesc_is_rtp(line->proto);
+}
+
 /* "RTP/SAVPF" of a browser becomes what every phone takes; a plain "RTP/AVPF" was meant so. */
 static const char *plain_proto(const struct sdesc_media *want)
 {
@@ -402,7 +408,7 @@ static bool offer_line(struct sdesc_media *line, const struct sdesc_media *want,
 	if (to->direct)
 		line->rtcp_mux = want->rtcp_mux;
 
-	if (!want->port)
+	if (!want->port || !is_known(want))
 		return false;
 	switch (want->kind) {
 	case SDESC_AUDIO:
@@ -699,7 +705,7 @@ static bool answer_line(struct sdesc_media *line, const struct sdesc_media *offe
 	if (side->direct && chosen)
 		line->port = chosen->port;
 
-	if (!offer->port || (chosen && !chosen->port))
+	if (!offer->port || (chosen && !chosen->port) || !is_known(offer))
 		return false;
 	if (offer->kind == SDESC_AUDIO)
 		return answer_audio(line, offer, side, chosen);

@@ -112,6 +112,8 @@ void sdesc_plain(struct sdesc *desc);
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
 /* First audio line that is not refused; NULL none. */
 struct sdesc_media *sdesc_audio(struct sdesc *desc);
+/* "RTP/AVP", "UDP/TLS/RTP/SAVPF"...; not "udptl". */
+bool sdesc_is_rtp(const char *proto);
 /* A real codec: not telephone-event, comfort noise or redundancy. */
 bool sdesc_is_codec(const struct sdesc_format *format);
 /* Accompanies a codec and is none: telephone-event, CN, red. */

@@ -13,7 +13,6 @@ struct sdesc_block {
 	struct sdesc *lenders[2]; /* whose texts it uses; NULL of what was parsed */
 };
 
-bool sdesc_is_rtp(const char *proto);
 /* "sendrecv" and so on. */
 const char *sdesc_dir_name(enum sdesc_dir dir);
 /* False: the name is none of a direction. */
