@@ -40,17 +40,6 @@ static void set_hold(struct call *call, struct leg *leg, bool hold)
 	call_set_state(call, hold || other->is_held ? CALL_HELD : CALL_ANSWERED);
 }
 
-/* Sound flows whatever the other side's hold says: who is held hears music. */
-static void let_sound_flow(struct sdesc *desc, const struct sdesc *offer)
-{
-	for (size_t i = 0; i < desc->n_media; i++) {
-		struct sdesc_media *line = &desc->media[i];
-
-		if (line->kind == SDESC_AUDIO)
-			line->dir = offer ? sdesc_dir_reverse(offer->media[i].dir) : SDESC_SENDRECV;
-	}
-}
-
 static bool is_empty(const struct sdesc *offer)
 {
 	for (size_t i = 0; i < offer->n_media; i++) {
@@ -75,8 +64,6 @@ static int local_answer(struct sdesc **ret, struct call *call, struct leg *leg, 
 	if (!err)
 		err = leg_media_answer(ret, leg, offer, wanted ? other : NULL, wanted);
 	mem_deref(wanted);
-	if (!err && !leg->direct)
-		let_sound_flow(*ret, offer);
 
 	return err;
 }
@@ -256,8 +243,6 @@ static int ask(struct call *call, struct leg *leg, struct sdesc *offer, struct l
 		err = leg_media_answer(&answer, leg, offer, other, theirs);
 	}
 	if (!err) {
-		if (!leg->direct)
-			let_sound_flow(answer, offer);
 		leg_media_remote(other, theirs);
 		err = agree(call, leg, offer, other, answer);
 		goto out;
@@ -336,8 +321,6 @@ static int ask_partner(struct call *call, struct leg *leg, struct sdesc *offer)
 	err = leg_media_offer(&desc, &lines, other, leg, offer);
 	if (err)
 		return err;
-	if (!leg->direct)
-		let_sound_flow(desc, NULL);
 
 	if (loses_sound(leg, offer, &lines))
 		err = -ENOTSUP;
@@ -372,8 +355,6 @@ static int offer_again(struct call *call, struct leg *leg)
 	if (err)
 		goto out;
 
-	if (!leg->direct)
-		let_sound_flow(desc, NULL);
 	if (other && other->remote)
 		leg_media_pair(leg, other, &lines);
 	text = leg_media_print_offer(leg, desc);
@@ -473,11 +454,20 @@ static void note_end(struct call *call, const struct call_event *event)
 	call->result = (struct result){ .outcome = OUTCOME_ANSWERED, .q850 = event->q850 };
 }
 
+static void begin_held(struct call *call)
+{
+	if (call->a && leg_media_begins_held(call->a))
+		set_hold(call, call->a, true);
+	if (call->b && leg_media_begins_held(call->b))
+		set_hold(call, call->b, true);
+}
+
 int call_bridge(struct call *call)
 {
 	struct call_event *event;
 	int err;
 
+	begin_held(call);
 	for (;;) {
 		err = call_next(call, clk_mono_ms() + JOURNAL_MS, &event);
 		if (err == -ETIMEDOUT) {

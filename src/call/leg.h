@@ -141,6 +141,8 @@ enum leg_offer leg_media_classify(const struct leg *leg, const struct sdesc *off
 bool leg_media_is_same(const struct leg *leg, const struct sdesc *desc);
 /* It has put us on hold: it wants to hear nothing (sendonly, inactive, 0.0.0.0, port 0). */
 bool leg_media_holds(const struct leg *leg);
+/* It began the call so, and has nothing to say either (RFC 3725: its address comes later). */
+bool leg_media_begins_held(const struct leg *leg);
 
 /* Music to this leg instead of its partner (TEL-03), or back. */
 void leg_music(struct leg *leg, bool on);

@@ -541,6 +541,19 @@ bool leg_media_holds(const struct leg *leg)
 	return leg->remote && !has_line;
 }
 
+bool leg_media_begins_held(const struct leg *leg)
+{
+	for (size_t i = 0; leg->remote && i < leg->remote->n_media; i++) {
+		const struct sdesc_media *line = &leg->remote->media[i];
+
+		/* An announcement that hears nobody says so by sendonly: it is heard. */
+		if (is_on(leg, i) && line->kind == SDESC_AUDIO && line->dir_said != SDESC_SENDONLY)
+			return leg_media_holds(leg);
+	}
+
+	return false;
+}
+
 /* The tenant's class (PLT-32); 0, the default file, when there is none or it has no file. */
 static uint32_t music_class(const struct leg *leg)
 {

@@ -400,7 +400,9 @@ static bool offer_line(struct sdesc_media *line, const struct sdesc_media *want,
 	line->port = want->port;
 	line->rtp = want->rtp;
 	line->rtcp = want->rtcp;
-	line->dir = want->dir;
+	/* Who is held by the other side hears music (TEL-03): sound flows between us whatever that
+	 * said. */
+	line->dir = want->kind == SDESC_AUDIO && !to->direct ? SDESC_SENDRECV : want->dir_said;
 	line->ptime_ms = want->ptime_ms;
 	line->attrs = want->attrs;
 	line->n_attrs = want->n_attrs;
@@ -699,8 +701,10 @@ static bool answer_line(struct sdesc_media *line, const struct sdesc_media *offe
 	line->rtp = chosen ? chosen->rtp : offer->rtp;
 	line->rtcp = chosen ? chosen->rtcp : offer->rtcp;
 	line->rtcp_mux = offer->rtcp_mux && (!side->direct || (chosen && chosen->rtcp_mux));
-	line->dir = sdesc_dir_reverse(offer->dir);
-	if (chosen)
+	/* A phone that holds by c=0.0.0.0 knows no directions (RFC 2543): it is not told one back, or some
+	 * believe themselves held and never come back. */
+	line->dir = sdesc_dir_reverse(offer->dir_said);
+	if (chosen && (side->direct || offer->kind != SDESC_AUDIO))
 		line->dir = (enum sdesc_dir)(line->dir & chosen->dir);
 	if (side->direct && chosen)
 		line->port = chosen->port;

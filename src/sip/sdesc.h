@@ -41,7 +41,8 @@ struct sdesc_media {
 	uint16_t port;        /* 0: refused */
 	struct sa rtp, rtcp;  /* address from c= and port; rtcp by a=rtcp or port + 1 */
 	bool rtcp_mux;
-	enum sdesc_dir dir;   /* as the sender said; c=0.0.0.0 counts as inactive/sendonly hold */
+	enum sdesc_dir dir;   /* what it amounts to: nothing can be sent to c=0.0.0.0 */
+	enum sdesc_dir dir_said; /* as it was written: what an answer answers */
 	uint8_t ptime_ms;     /* 0 not told */
 	struct sdesc_format *formats; /* SDESC_MAX_FORMATS at most */
 	size_t n_formats;

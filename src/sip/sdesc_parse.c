@@ -540,6 +540,7 @@ static int inherit(struct parser *p)
 		sa_set_port(&media->rtp, media->port);
 
 		/* Hold as RFC 2543 had it (RFC 3264 section 8.4): nothing can reach 0.0.0.0. */
+		media->dir_said = media->dir;
 		if (zero)
 			media->dir = (enum sdesc_dir)(media->dir & ~SDESC_RECVONLY);
 

@@ -265,22 +265,30 @@ static void rtcp_mux_is_accepted_and_not_passed_on(void **state)
 	assert_null(strstr(offer(phone, &from, &to), "a=rtcp-mux\r\n"));
 }
 
+/* What the other side has chosen counts where phones talk directly; else who is held hears music. */
 static void directions_answer_directions(void **state)
 {
 	static const struct {
 		const char *offered, *chosen, *expected;
+		bool direct;
 	} rows[] = {
 		{ "sendrecv", "sendrecv", "a=sendrecv" }, { "sendonly", "recvonly", "a=recvonly" },
 		{ "sendonly", "sendrecv", "a=recvonly" }, { "inactive", "sendrecv", "a=inactive" },
-		{ "recvonly", "sendrecv", "a=sendonly" }, { "sendrecv", "sendonly", "a=sendonly" },
-		{ "sendrecv", "inactive", "a=inactive" },
+		{ "recvonly", "sendrecv", "a=sendonly" }, { "sendrecv", "sendonly", "a=sendrecv" },
+		{ "sendrecv", "inactive", "a=sendrecv" },
+		{ "sendrecv", "sendonly", "a=sendonly", true },
+		{ "sendonly", "inactive", "a=inactive", true },
+		{ "sendrecv\r\nc=IN IP4 0.0.0.0", "sendrecv", "a=sendrecv" },
+		{ "sendonly\r\nc=IN IP4 0.0.0.0", "sendrecv", "a=recvonly" },
+		{ "inactive\r\nc=IN IP4 0.0.0.0", "sendrecv", "a=inactive" },
 	};
-	const struct neg_side of = side(&alaw);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct neg_side of = side(&alaw);
 		char offered[256], chosen[256];
 		const char *text;
 
+		of.direct = rows[i].direct;
 		(void)snprintf(offered, sizeof(offered), PHONE "m=audio 4000 RTP/AVP 8\r\na=%s\r\n",
 			       rows[i].offered);
 		(void)snprintf(chosen, sizeof(chosen), PHONE "m=audio 6000 RTP/AVP 8\r\na=%s\r\n",

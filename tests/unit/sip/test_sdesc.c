@@ -195,27 +195,30 @@ static void feedback_of_a_removed_format_goes_with_it(void **state)
 	mem_deref(desc);
 }
 
-/* RFC 3264 section 8.4 and RFC 2543: c=0.0.0.0 holds, whatever the attribute says. */
+/* RFC 3264 section 8.4 and RFC 2543: c=0.0.0.0 holds, whatever the attribute says; that is kept, too. */
 static void zero_address_is_hold(void **state)
 {
 	static const struct {
 		const char *text;
-		enum sdesc_dir dir;
+		enum sdesc_dir dir, said;
 	} cases[] = {
-		{ "v=0\nc=IN IP4 0.0.0.0\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY },
-		{ "v=0\nc=IN IP4 0.0.0.0\nm=audio 5000 RTP/AVP 0\na=recvonly\n", SDESC_INACTIVE },
+		{ "v=0\nc=IN IP4 0.0.0.0\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY, SDESC_SENDRECV },
+		{ "v=0\nc=IN IP4 0.0.0.0\nm=audio 5000 RTP/AVP 0\na=recvonly\n", SDESC_INACTIVE,
+		  SDESC_RECVONLY },
 		{ "v=0\nc=IN IP4 10.0.0.1\nm=audio 5000 RTP/AVP 0\nc=IN IP4 0.0.0.0\n",
+		  SDESC_SENDONLY, SDESC_SENDRECV },
+		{ "v=0\nc=IN IP4 10.0.0.1\na=sendonly\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY,
 		  SDESC_SENDONLY },
-		{ "v=0\nc=IN IP4 10.0.0.1\na=sendonly\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY },
 		{ "v=0\nc=IN IP4 10.0.0.1\na=sendonly\nm=audio 5000 RTP/AVP 0\na=inactive\n",
-		  SDESC_INACTIVE },
-		{ "v=0\nc=IN IP6 ::\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY },
+		  SDESC_INACTIVE, SDESC_INACTIVE },
+		{ "v=0\nc=IN IP6 ::\nm=audio 5000 RTP/AVP 0\n", SDESC_SENDONLY, SDESC_SENDRECV },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct sdesc *desc = parsed(cases[i].text);
 
 		assert_int_equal(desc->media[0].dir, cases[i].dir);
+		assert_int_equal(desc->media[0].dir_said, cases[i].said);
 		mem_deref(desc);
 	}
 	assert_int_equal(sdesc_dir_reverse(SDESC_SENDONLY), SDESC_RECVONLY);
