@@ -25,7 +25,8 @@ static const char *const processes[] = { "supervisor", "switch", "media", "web",
 
 /* ------------------------------------------------------------------ asking and printing */
 
-int ctl_ask(struct ctl *ctl, const char *subject, json_t *data, json_t **ret)
+/* Asks and waits; prints what went wrong. Returns an exit code; *ret is a new reference. */
+static int ask(struct ctl *ctl, const char *subject, json_t *data, json_t **ret)
 {
 	const int err = bus_request_wait(ret, ctl->bus, subject, data, ASK_TIMEOUT_MS);
 
@@ -189,7 +190,7 @@ static int ask_all(struct ctl *ctl, const char *subject, json_t **ret)
 	for (;;) {
 		const size_t before = json_array_size(items);
 
-		code = ctl_ask(ctl, subject, json_pack("{s:I}", "offset", (json_int_t)before), &page);
+		code = ask(ctl, subject, json_pack("{s:I}", "offset", (json_int_t)before), &page);
 		if (code)
 			break;
 		json_array_extend(items, json_object_get(page, "items"));
@@ -254,7 +255,7 @@ static int ask_streams(struct ctl *ctl, json_t *ids, json_t **ret)
 		question = json_pack("{s:I}", "offset", (json_int_t)before);
 		if (ids)
 			json_object_set(question, "ids", ids);
-		code = ctl_ask(ctl, "cmd.media.streams", question, &page);
+		code = ask(ctl, "cmd.media.streams", question, &page);
 		if (code)
 			break;
 		json_array_extend(items, json_object_get(page, "items"));
@@ -469,7 +470,7 @@ out:
 static int hangup(struct ctl *ctl)
 {
 	json_t *answer = NULL;
-	const int code = ctl_ask(ctl, "cmd.switch.hangup",
+	const int code = ask(ctl, "cmd.switch.hangup",
 				 json_pack("{s:s}", "linkedid", ctl->argv[0]), &answer);
 
 	if (!code && ctl->is_json)
@@ -510,7 +511,7 @@ static int play(struct ctl *ctl)
 		len += (size_t)n;
 	}
 
-	code = ctl_ask(ctl, "cmd.switch.play",
+	code = ask(ctl, "cmd.switch.play",
 		       json_pack("{s:s, s:s, s:s}", "linkedid", ctl->argv[0], "leg", ctl->argv[1],
 				 "sounds", sounds),
 		       &answer);
@@ -554,7 +555,7 @@ static int trace(struct ctl *ctl)
 	json_t *answer = NULL;
 	int code;
 
-	code = ctl_ask(ctl, "cmd.switch.trace",
+	code = ask(ctl, "cmd.switch.trace",
 		       json_pack("{s:s, s:s}", "linkedid", ctl->argv[0], "format",
 				 ctl->pcap ? "pcap" : "text"),
 		       &answer);
@@ -596,7 +597,7 @@ static int log_levels(struct ctl *ctl)
 	for (size_t i = 0; i < N_PROCESSES; i++) {
 		one = NULL;
 		(void)snprintf(subject, sizeof(subject), "cmd.%s.loglevel", processes[i]);
-		code = ctl_ask(ctl, subject,
+		code = ask(ctl, subject,
 			       ctl->argc ? json_pack("{s:s, s:s}", "module", ctl->argv[0], "level",
 						     ctl->argv[1]) :
 					   json_object(),

@@ -31,8 +31,6 @@ struct ctl {
 	char **argv; /* of the command, without its name */
 };
 
-/* Asks and waits; prints what went wrong. Returns an exit code; *ret is a new reference. */
-int ctl_ask(struct ctl *ctl, const char *subject, json_t *data, json_t **ret);
 int ctl_print_json(const json_t *value);
 
 /* A table of strings with columns as wide as they need to be; rows: array of arrays. */

@@ -23,7 +23,7 @@ static int print_answer(const struct ctl *ctl, const json_t *answer, const char 
 	return CTL_OK;
 }
 
-/* As ctl_ask(), with what the answers of these commands mean. */
+/* Asks and waits, with what the answers of these commands mean. */
 static int ask(struct ctl *ctl, const char *subject, json_t *data, json_t **ret)
 {
 	static const struct {

@@ -271,37 +271,7 @@ int call_wait_streams(struct call *call, uint64_t deadline_ms)
 
 /* ------------------------------------------------------------------ the path */
 
-struct call_step *call_step_enter(struct call *call, const char *type, int64_t id,
-				  const char *name, const char *number)
-{
-	struct call_step *step;
-
-	call_step_exit(call, "CFWD");
-
-	step = mem_zalloc(sizeof(*step), unlink_step);
-	if (!step)
-		return NULL;
-
-	str_ncpy(step->destination_type, type, sizeof(step->destination_type));
-	/* PLT-60: a service's step is identified by its name, an extension's by its number. */
-	if (!strcmp(type, "service"))
-		str_ncpy(step->destination_id, name, sizeof(step->destination_id));
-	else if (!strcmp(type, "local_exten"))
-		str_ncpy(step->destination_id, number, sizeof(step->destination_id));
-	else
-		(void)re_snprintf(step->destination_id, sizeof(step->destination_id), "%lld",
-				  (long long)id);
-	if (strcmp(type, "service"))
-		str_ncpy(step->destination_name, name, sizeof(step->destination_name));
-	str_ncpy(step->destination_num, number, sizeof(step->destination_num));
-	step->enter_us = clk_wall_us();
-
-	list_append(&call->steps, &step->le, step);
-	call->n_steps++;
-	return step;
-}
-
-void call_step_exit(struct call *call, const char *cause)
+static void step_exit(struct call *call, const char *cause)
 {
 	struct call_step *step = list_ledata(list_tail(&call->steps));
 
@@ -310,6 +280,28 @@ void call_step_exit(struct call *call, const char *cause)
 
 	step->exit_us = clk_wall_us();
 	str_ncpy(step->exit_cause, cause, sizeof(step->exit_cause));
+}
+
+void call_step_enter(struct call *call, const char *type, const char *id, const char *name,
+		     const char *number)
+{
+	struct call_step *step;
+
+	step_exit(call, "CFWD");
+
+	step = mem_zalloc(sizeof(*step), unlink_step);
+	if (!step)
+		return;
+
+	str_ncpy(step->destination_type, type, sizeof(step->destination_type));
+	str_ncpy(step->destination_id, id, sizeof(step->destination_id));
+	if (name)
+		str_ncpy(step->destination_name, name, sizeof(step->destination_name));
+	str_ncpy(step->destination_num, number, sizeof(step->destination_num));
+	step->enter_us = clk_wall_us();
+
+	list_append(&call->steps, &step->le, step);
+	call->n_steps++;
 }
 
 /* ------------------------------------------------------------------ life */
@@ -347,7 +339,7 @@ static void call_main(void *arg)
 		engine->o.route_h(call, engine->o.arg);
 
 	call->end_us = clk_wall_us();
-	call_step_exit(call, outcome_rule(call->result.outcome)->cdr_exit_cause);
+	step_exit(call, outcome_rule(call->result.outcome)->cdr_exit_cause);
 	room_over(call);
 	end_legs(call);
 	call_set_state(call, CALL_ENDED);

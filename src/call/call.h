@@ -220,10 +220,13 @@ int call_echo(struct call *call);
  * leg. Returns 0 also when it was refused, -EHANGUP. */
 int call_offer(struct call *call, struct leg *leg, const struct call_event *event);
 
-/* Path of the call (PLT-60). The step that was open is closed with cause. */
-struct call_step *call_step_enter(struct call *call, const char *type, int64_t id,
-				  const char *name, const char *number);
-void call_step_exit(struct call *call, const char *cause);
+/*
+ * Path of the call (PLT-60): the step that was open is closed, the next begins. id: what identifies the
+ * destination among those of its type, a service's name, an extension's number; name: NULL when there is
+ * no other than the id.
+ */
+void call_step_enter(struct call *call, const char *type, const char *id, const char *name,
+		     const char *number);
 
 void call_set_state(struct call *call, enum call_state state);
 const char *call_state_name(enum call_state state);

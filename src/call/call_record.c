@@ -61,11 +61,6 @@ bool recording_is_over(const struct recording *rec)
 	return rec->over;
 }
 
-bool recording_is_paused(const struct recording *rec)
-{
-	return rec->paused;
-}
-
 uint32_t recording_ms(const struct recording *rec)
 {
 	return rec->ms;

@@ -61,7 +61,6 @@ void recording_pause(struct recording *rec, bool pause);
 void recording_stop(struct recording *rec);
 
 bool recording_is_over(const struct recording *rec);
-bool recording_is_paused(const struct recording *rec);
 uint32_t recording_ms(const struct recording *rec);     /* once it is over */
 int recording_error(const struct recording *rec);       /* 0: complete */
 const char *recording_path(const struct recording *rec); /* with its ending */

@@ -33,11 +33,6 @@ static const char *const role_names[ROOM_ROLES] = {
 	[ROOM_SPY] = "spy", [ROOM_WHISPER] = "whisper", [ROOM_BARGE] = "barge",
 };
 
-const char *room_role_name(enum room_role role)
-{
-	return role_names[role];
-}
-
 int room_role_of(enum room_role *ret, const char *name)
 {
 	for (size_t i = 0; i < ROOM_ROLES; i++) {

@@ -21,7 +21,6 @@ enum room_role {
 	ROOM_BARGE,   /* is heard by both */
 	ROOM_ROLES
 };
-const char *room_role_name(enum room_role role); /* "spy", "whisper", "barge" */
 int room_role_of(enum room_role *ret, const char *name); /* -EINVAL */
 
 /*

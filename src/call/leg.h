@@ -76,8 +76,6 @@ void leg_inv_event(const struct inv_event *event, void *arg);
 
 /* ------------------------------------------------------------------ media (leg_media.c) */
 
-/* What the leg may use: its account's codecs, the node's settings. */
-struct neg_side leg_side(const struct leg *leg);
 
 /*
  * The offer to this leg out of what peer wants (NULL: sound alone, all that we can). lines: as

@@ -107,7 +107,8 @@ static void on_media_event(const struct media_event *event, void *arg)
 	}
 }
 
-struct neg_side leg_side(const struct leg *leg)
+/* What the leg may use: its account's codecs, the node's settings. */
+static struct neg_side side_of(const struct leg *leg)
 {
 	static const struct snap_codecs none;
 	const struct snap_sip *sip = snap_sip(leg->engine->o.snap);
@@ -175,7 +176,7 @@ static int carried(struct sdesc **ret, const struct leg *leg, const struct sdesc
 int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct leg *leg,
 		    const struct leg *peer, const struct sdesc *want)
 {
-	const struct neg_side from = leg_side(peer ? peer : leg), to = leg_side(leg);
+	const struct neg_side from = side_of(peer ? peer : leg), to = side_of(leg);
 	struct sdesc *usable = NULL;
 	int err;
 
@@ -193,7 +194,7 @@ int leg_media_offer(struct sdesc **ret, struct neg_lines *lines, const struct le
 int leg_media_answer(struct sdesc **ret, const struct leg *leg, const struct sdesc *offer,
 		     const struct leg *peer, const struct sdesc *chosen)
 {
-	const struct neg_side side = leg_side(leg);
+	const struct neg_side side = side_of(leg);
 	struct sdesc *usable = NULL;
 	int err;
 
@@ -484,7 +485,7 @@ static bool is_old_line(const struct leg *leg, const struct sdesc *offer, size_t
 	const struct sdesc_media *was =
 		i < leg->remote->n_media ? &leg->remote->media[i] : &off;
 	const struct sdesc_media *now = i < offer->n_media ? &offer->media[i] : &off;
-	const struct neg_side side = leg_side(leg);
+	const struct neg_side side = side_of(leg);
 	struct media_format formats[MEDIA_MAX_FORMATS];
 
 	if (!is_on(leg, i)) /* what was refused once is refused again */

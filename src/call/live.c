@@ -50,7 +50,8 @@ static json_t *live_leg(const struct leg *leg)
 	return json;
 }
 
-json_t *live_call(const struct call *call)
+/* New reference; NULL when memory is out. */
+static json_t *call_object(const struct call *call)
 {
 	const struct leg *b = call->b;
 	json_t *legs = json_array();
@@ -75,7 +76,7 @@ json_t *live_calls(const struct engine *engine, int64_t tenant_id)
 		const struct call *call = le->data;
 
 		if (!tenant_id || call->tenant->id == tenant_id)
-			(void)json_array_append_new(items, live_call(call));
+			(void)json_array_append_new(items, call_object(call));
 	}
 
 	return items;
@@ -101,7 +102,7 @@ void live_publish(struct call *call, enum call_state to, enum call_state from)
 	if (!bus_wanted(bus, subject))
 		return;
 
-	data = live_call(call);
+	data = call_object(call);
 	if (!data)
 		return;
 

@@ -11,9 +11,6 @@
 /* Tells the bus that the call went from one state to another; costs nothing unless somebody listens. */
 void live_publish(struct call *call, enum call_state to, enum call_state from);
 
-/* The call object. New reference; NULL when memory is out. */
-json_t *live_call(const struct call *call);
-
 /* All calls of a tenant, of every one with 0. */
 struct engine;
 json_t *live_calls(const struct engine *engine, int64_t tenant_id);

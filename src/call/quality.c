@@ -37,7 +37,8 @@ static const char *const codec_names[MEDIA_CODECS] = {
 	[MEDIA_L16] = "L16",	   [MEDIA_G726_32] = "G726-32", [MEDIA_G729] = "G729",
 };
 
-const char *call_quality_codec(enum media_codec codec)
+/* "PCMA"; "" for one that only passes. */
+static const char *codec_name(enum media_codec codec)
 {
 	return codec < MEDIA_CODECS ? codec_names[codec] : "";
 }
@@ -133,7 +134,7 @@ static int print_leg(char *buf, size_t size, const struct leg_quality *leg)
 			"\"mos\":%.2f,\"mos_min\":%.2f,\"rx_packets\":%llu,\"rx_lost\":%llu,"
 			"\"tx_packets\":%llu,\"tx_lost\":%llu,\"jitter_ms\":%.1f,\"jitter_max_ms\":%.1f,"
 			"\"tx_jitter_ms\":%.1f,\"rtt_ms\":%.1f,\"rtt_max_ms\":%.1f}",
-			leg->is_caller ? "caller" : "callee", leg->account, call_quality_codec(s->codec),
+			leg->is_caller ? "caller" : "callee", leg->account, codec_name(s->codec),
 			s->transcoded ? "true" : "false", s->mos_x100 / 100.0, s->mos_min_x100 / 100.0,
 			(unsigned long long)s->rx_packets, (unsigned long long)s->rx_lost,
 			(unsigned long long)s->tx_packets, (unsigned long long)s->tx_lost,

@@ -26,6 +26,4 @@ void call_quality_wait(struct call *call);
 /* What is known as a JSON array; "" when no sound came at all. */
 void call_quality_print(const struct call *call, char *buf, size_t size);
 
-const char *call_quality_codec(enum media_codec codec); /* "PCMA"; "" for one that only passes */
-
 #endif

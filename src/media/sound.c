@@ -119,7 +119,7 @@ static void sound_free(struct sound *sound)
 	free(sound);
 }
 
-struct sound *sound_ref(struct sound *sound)
+static struct sound *sound_ref(struct sound *sound)
 {
 	atomic_fetch_add_explicit(&sound->refs, 1, memory_order_relaxed);
 	return sound;

@@ -49,7 +49,6 @@ void sounds_free(struct sounds *sounds);
 int sounds_get(struct sound **ret, struct sounds *sounds, const char *name, int gain_db);
 /* NULL is fine. */
 void sound_unref(struct sound *sound);
-struct sound *sound_ref(struct sound *sound);
 
 /* Length in frames; the last is filled up with silence. */
 uint32_t sound_frames(const struct sound *sound);

@@ -261,7 +261,7 @@ static int migrate_entity(struct db *db, const struct sch_entity *e)
 	return err ? err : create_indexes(db, e);
 }
 
-int sch_ddl(struct db *db)
+static int ddl(struct db *db)
 {
 	int err;
 
@@ -280,7 +280,7 @@ int sch_migrate(struct db *db)
 
 	if (err)
 		return err;
-	err = sch_ddl(db);
+	err = ddl(db);
 	if (!err)
 		err = sch_refresh(db);
 	if (!err)

@@ -18,7 +18,8 @@ const char *sch_type_name(enum sch_type type)
 	return type_names[type];
 }
 
-void sch_camel(char *buf, size_t size, const char *name)
+/* lowerCamelCase of a snake_case name. */
+static void to_camel(char *buf, size_t size, const char *name)
 {
 	size_t n = 0;
 	bool up = false;
@@ -53,7 +54,7 @@ void sch_snake(char *buf, size_t size, const char *name)
 
 void sch_rest_name(char *buf, size_t size, const struct sch_entity *entity)
 {
-	sch_camel(buf, size, entity->name);
+	to_camel(buf, size, entity->name);
 }
 
 const struct sch_entity *sch_find(const char *name)
@@ -63,7 +64,7 @@ const struct sch_entity *sch_find(const char *name)
 	for (size_t i = 0; name && i < sch_n_entities; i++) {
 		if (!strcmp(sch_entities[i]->name, name))
 			return sch_entities[i];
-		sch_camel(camel, sizeof(camel), sch_entities[i]->name);
+		to_camel(camel, sizeof(camel), sch_entities[i]->name);
 		if (!strcmp(camel, name))
 			return sch_entities[i];
 	}

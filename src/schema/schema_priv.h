@@ -48,8 +48,6 @@ const struct sch_field *sch_field_find(const struct sch_field *fields, size_t n,
 const char *sch_type_name(enum sch_type type);
 const struct sch_entity *sch_template_of(const struct sch_entity *entity);
 
-/* buf: lowerCamelCase of a snake_case name; and back. */
-void sch_camel(char *buf, size_t size, const char *name);
 void sch_snake(char *buf, size_t size, const char *name);
 
 /* Default of a field as a value of REST form, complete with the defaults of inner fields. A
@@ -64,8 +62,6 @@ void sch_fold(char *buf, size_t size, const char *text);
 /* Equal but for case; accents count. */
 bool sch_same_nocase(const char *a, const char *b);
 
-
-int sch_ddl(struct db *db);
 
 /* ------------------------------------------------------------------ out.c */
 

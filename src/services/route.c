@@ -47,7 +47,7 @@ static int reach(struct call *call, struct result *result)
 
 	service = codes_find(call->tenant, call->called); /* TEL-27: services first */
 	if (service) {
-		(void)call_step_enter(call, "service", 0, service->name, call->called);
+		call_step_enter(call, "service", service->name, NULL, call->called);
 		return service->run_h(call, result);
 	}
 
@@ -57,8 +57,8 @@ static int reach(struct call *call, struct result *result)
 		return 0;
 
 	str_ncpy(call->called_name, extension->display_name, sizeof(call->called_name));
-	(void)call_step_enter(call, "local_exten", extension->id, extension->display_name,
-			      extension->number);
+	call_step_enter(call, "local_exten", extension->number, extension->display_name,
+			extension->number);
 
 	return extension_run(call, extension, result);
 }

@@ -82,7 +82,7 @@ static void run(struct call *call, void *arg)
 	struct dial_identity identity = { .number = call->called, .name = call->called_name };
 	int err;
 
-	(void)call_step_enter(call, "service", 0, "spy", call->called);
+	call_step_enter(call, "service", "spy", NULL, call->called);
 	err = extension_targets(&targets, &n, call, call->caller_ext);
 	if (!err)
 		err = call_ring_caller(call, targets, n, &identity, RING_MS);

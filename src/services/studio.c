@@ -153,8 +153,8 @@ static void run(struct call *call, void *arg)
 	struct studio *studio = arg;
 	int err;
 
-	(void)call_step_enter(call, "service", 0, studio->records ? "audio_record" : "audio_play",
-			      studio->title);
+	call_step_enter(call, "service", studio->records ? "audio_record" : "audio_play", NULL,
+			studio->title);
 	err = ring(studio, call);
 	if (err == -ENOANSWER)
 		studio->reason = "no_answer";

@@ -30,9 +30,11 @@ static void ctx_destructor(void *arg)
 	mem_deref(ctx->dialogs);
 }
 
+static bool dialog_request(const struct sip_msg *msg, void *arg);
+
 static struct inv_ctx *ctx_of(const struct edge *edge)
 {
-	return edge->dialog_h == inv_dialog_request ? edge->dialog_arg : NULL;
+	return edge->dialog_h == dialog_request ? edge->dialog_arg : NULL;
 }
 
 int inv_ctx_get(struct inv_ctx **ret, struct edge *edge)
@@ -54,7 +56,7 @@ int inv_ctx_get(struct inv_ctx **ret, struct edge *edge)
 		return err;
 	}
 	ctx->edge = edge;
-	edge_set_dialog_handler(edge, inv_dialog_request, ctx);
+	edge_set_dialog_handler(edge, dialog_request, ctx);
 	*ret = ctx;
 	return 0;
 }
@@ -428,7 +430,7 @@ static bool stray_response(struct inv_ctx *ctx, const struct sip_msg *msg)
 	return true;
 }
 
-bool inv_dialog_request(const struct sip_msg *msg, void *arg)
+static bool dialog_request(const struct sip_msg *msg, void *arg)
 {
 	struct inv_ctx *ctx = arg;
 	enum inv_method method;

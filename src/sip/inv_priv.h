@@ -207,7 +207,6 @@ void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_
 		bool by_peer, const struct sip_msg *msg);
 void inv_finish_text(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850,
 		     bool by_peer);
-bool inv_dialog_request(const struct sip_msg *msg, void *arg);
 /* Copies; NULL stays NULL. Frees what was there. */
 int inv_set_text(char **at, const char *text, size_t len);
 /* A final response without much in it. */

@@ -5,9 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* Formats that accompany a codec and are none. */
-static const char *const companions[] = { "telephone-event", "CN", "red" };
-
 static const struct dir_name {
 	const char *name;
 	enum sdesc_dir dir;
@@ -21,15 +18,6 @@ static const struct dir_name {
 bool sdesc_is_rtp(const char *proto)
 {
 	return strstr(proto, "RTP/") != NULL;
-}
-
-bool sdesc_is_companion(const struct sdesc_format *fmt)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
-		if (!strcasecmp(fmt->name, companions[i]))
-			return true;
-	}
-	return false;
 }
 
 const char *sdesc_dir_name(enum sdesc_dir dir)
@@ -141,19 +129,6 @@ bool sdesc_is_secure(const struct sdesc_media *media)
 	return strstr(media->proto, "SAVP") != NULL;
 }
 
-void sdesc_plain(struct sdesc *desc)
-{
-	for (size_t i = 0; i < desc->n_media; i++) {
-		struct sdesc_media *media = &desc->media[i];
-		const size_t len = strlen(media->proto);
-
-		if (!sdesc_is_rtp(media->proto))
-			continue;
-		str_ncpy(media->proto, len && media->proto[len - 1] == 'F' ? "RTP/AVPF" : "RTP/AVP",
-			 sizeof(media->proto));
-	}
-}
-
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir)
 {
 	return (enum sdesc_dir)(((dir & 1) << 1) | ((dir >> 1) & 1));
@@ -166,48 +141,4 @@ struct sdesc_media *sdesc_audio(struct sdesc *desc)
 			return &desc->media[i];
 	}
 	return NULL;
-}
-
-bool sdesc_is_codec(const struct sdesc_format *format)
-{
-	return format->pt >= 0 && format->name[0] && !sdesc_is_companion(format);
-}
-
-const struct sdesc_format *sdesc_codec(const struct sdesc_media *media)
-{
-	for (size_t i = 0; i < media->n_formats; i++) {
-		if (sdesc_is_codec(&media->formats[i]))
-			return &media->formats[i];
-	}
-	return NULL;
-}
-
-int sdesc_dtmf_pt(const struct sdesc_media *media)
-{
-	for (size_t i = 0; i < media->n_formats; i++) {
-		if (!strcasecmp(media->formats[i].name, "telephone-event"))
-			return media->formats[i].pt;
-	}
-	return -1;
-}
-
-uint32_t sdesc_fmtp_number(const struct sdesc_format *format, const char *name, uint32_t fallback)
-{
-	const size_t len = strlen(name);
-
-	for (const char *p = format->fmtp; p && *p; p += strcspn(p, ";"), p += *p == ';') {
-		uint32_t n = 0;
-
-		while (*p == ' ')
-			p++;
-		if (strncasecmp(p, name, len) || p[len] != '=')
-			continue;
-		p += len + 1;
-		if (*p < '0' || *p > '9')
-			return fallback;
-		for (; *p >= '0' && *p <= '9' && n < UINT32_MAX / 10 - 1; p++)
-			n = n * 10 + (uint32_t)(*p - '0');
-		return n;
-	}
-	return fallback;
 }

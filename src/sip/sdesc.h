@@ -89,26 +89,13 @@ struct sdesc_print_opts {
 };
 /* Prints desc with our addresses and ports; host candidates, ICE, crypto and fingerprint attributes
  * of the other side are never handed on; ours come in hops. Without hops proto is printed as it
- * stands: an answer repeats the offered one, an offer to someone else goes through sdesc_plain() first.
+ * stands.
  * rtcp_mux prints a=rtcp-mux.
  * buf NUL terminated. Returns length or -EMSGSIZE. */
 int sdesc_print(const struct sdesc *desc, char *buf, size_t size, const struct sdesc_print_opts *o);
 
-/* Keeps only allowed codecs (names as in rtpmap, telephone-event, CN and RED stay), in the order of
- * the list; returns how many real codecs are left over all audio lines, 0: nothing in common. */
-struct snap_codecs;
-int sdesc_filter(struct sdesc *desc, const struct snap_codecs *audio,
-		 const struct snap_codecs *video);
-
-/* As sdesc_filter, but the order of the SDP stays (D-081: an answer follows the offered order). */
-int sdesc_restrict(struct sdesc *desc, const struct snap_codecs *audio,
-		   const struct snap_codecs *video);
-
 /* True for SRTP by SDES or DTLS ("RTP/SAVP", "UDP/TLS/RTP/SAVPF"). */
 bool sdesc_is_secure(const struct sdesc_media *media);
-/* Turns every RTP line into plain RTP ("RTP/SAVPF" becomes "RTP/AVPF"), for an offer of our own. */
-void sdesc_plain(struct sdesc *desc);
-
 /* Reverse direction, as an answerer sees it. */
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir);
 /* First audio line that is not refused; NULL none. */
@@ -125,6 +112,5 @@ int sdesc_snap_codec(const struct sdesc_format *format);
 uint32_t sdesc_fmtp_number(const struct sdesc_format *format, const char *name, uint32_t fallback);
 /* First format that is one; NULL none. */
 const struct sdesc_format *sdesc_codec(const struct sdesc_media *media);
-int sdesc_dtmf_pt(const struct sdesc_media *media); /* telephone-event's payload type, -1 none */
 
 #endif

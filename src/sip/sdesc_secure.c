@@ -35,21 +35,6 @@ static const char *const setups[] = {
 	[SDESC_PASSIVE] = "passive",
 };
 
-size_t sdesc_suite_key_len(enum sdesc_suite suite)
-{
-	return suite < SDESC_SUITES ? suites[suite].key_len : 0;
-}
-
-size_t sdesc_hash_len(enum sdesc_hash hash)
-{
-	return hash < SDESC_HASHES ? hashes[hash].len : 0;
-}
-
-const char *sdesc_setup_name(enum sdesc_setup setup)
-{
-	return setups[setup];
-}
-
 /* ------------------------------------------------------------------ reading */
 
 /* Moves *p behind blanks and the next word, which is left in word. */

@@ -32,7 +32,7 @@ enum sdesc_setup { SDESC_SETUP_NONE, SDESC_ACTPASS, SDESC_ACTIVE, SDESC_PASSIVE 
 struct sdesc_crypto {
 	uint32_t tag;
 	enum sdesc_suite suite;
-	uint8_t key[SDESC_MAX_KEY]; /* master key and salt, sdesc_suite_key_len() bytes */
+	uint8_t key[SDESC_MAX_KEY]; /* master key and salt, as long as the suite has them */
 };
 
 struct sdesc_candidate {
@@ -58,8 +58,6 @@ struct sdesc_secure {
 
 /* What is not understood is left out, as if it had not been offered. */
 void sdesc_secure_parse(struct sdesc_secure *ret, const struct sdesc *desc, size_t line);
-size_t sdesc_suite_key_len(enum sdesc_suite suite);
-size_t sdesc_hash_len(enum sdesc_hash hash);
 
 /*
  * Prints one line "a=...\r\n" behind what buf (NUL terminated, size bytes) holds. False: no room.
@@ -70,6 +68,5 @@ bool sdesc_put_candidate(char *buf, size_t size, const struct sdesc_candidate *c
 			 unsigned foundation, const char *type);
 /* "name:value", or "name" when value is NULL. */
 bool sdesc_put_attr(char *buf, size_t size, const char *name, const char *value);
-const char *sdesc_setup_name(enum sdesc_setup setup);
 
 #endif

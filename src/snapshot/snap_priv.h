@@ -112,8 +112,5 @@ uint32_t snap_hash(const char *text, size_t len);
 /* Text -> position in an array, open addressing. In the arena. */
 struct snap_index *snap_index_alloc(struct arena *arena, size_t n);
 void snap_index_add(struct snap_index *index, uint32_t hash, uint32_t position);
-/* Walks the positions of a hash: start with *at = 0; false: no more. */
-bool snap_index_next(const struct snap_index *index, uint32_t hash, uint32_t *at,
-		     uint32_t *position);
 
 #endif

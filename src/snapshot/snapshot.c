@@ -73,7 +73,8 @@ void snap_index_add(struct snap_index *index, uint32_t hash, uint32_t position)
 	index->slots[i].position = position + 1;
 }
 
-bool snap_index_next(const struct snap_index *index, uint32_t hash, uint32_t *at,
+/* Walks the positions of a hash: start with *at = 0; false: no more. */
+static bool index_next(const struct snap_index *index, uint32_t hash, uint32_t *at,
 		     uint32_t *position)
 {
 	for (uint32_t i = (hash + *at) & index->mask; index->slots[i].position;
@@ -336,7 +337,7 @@ const struct snap_extension *snap_extension_find(const struct snap_tenant *tenan
 {
 	uint32_t hash = snap_hash(number, len), at = 0, position;
 
-	while (snap_index_next(tenant->by_number, hash, &at, &position)) {
+	while (index_next(tenant->by_number, hash, &at, &position)) {
 		const struct snap_extension *ext = &tenant->extensions[position];
 
 		if (!strncmp(ext->number, number, len) && !ext->number[len])

@@ -115,7 +115,7 @@ void web_stop(struct web *web)
 	web_loop_wake(web);
 }
 
-void web_reload_cert(struct web *web)
+static void reload_cert(struct web *web)
 {
 	atomic_store(&web->reload, true);
 	web_loop_wake(web);
@@ -192,7 +192,7 @@ static void on_signal(int number)
 	if (!web)
 		return;
 	if (number == SIGHUP)
-		web_reload_cert(web);
+		reload_cert(web);
 	else
 		web_stop(web);
 }

@@ -17,7 +17,7 @@ void web_queue_init(struct web_queue *queue)
 	*queue = (struct web_queue){ .last = &queue->first };
 }
 
-void web_queue_put(struct web_queue *queue, struct web_req *req)
+static void queue_put(struct web_queue *queue, struct web_req *req)
 {
 	req->next = NULL;
 	*queue->last = req;
@@ -67,7 +67,7 @@ static void pool_give(struct web *web, struct web_req *req)
 
 	pthread_mutex_lock(&web->lock);
 	first = !web->done.count;
-	web_queue_put(&web->done, req);
+	queue_put(&web->done, req);
 	pthread_mutex_unlock(&web->lock);
 
 	/* One wake-up is enough for all that lie there. */
@@ -127,7 +127,7 @@ bool web_pool_submit(struct web *web, struct web_req *req)
 	pthread_mutex_lock(&web->lock);
 	room = web->todo.count < WEB_MAX_QUEUED && !web->closing;
 	if (room) {
-		web_queue_put(&web->todo, req);
+		queue_put(&web->todo, req);
 		pthread_cond_signal(&web->wake);
 	}
 	pthread_mutex_unlock(&web->lock);

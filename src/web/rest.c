@@ -93,7 +93,8 @@ static const struct failure *failure_of(int err)
 
 /* ------------------------------------------------------------------ answers */
 
-int rest_answer_root(struct rest *rest, int status, const char *root, json_t *value)
+/* As rest_answer() with another XML root than <result>. */
+static int answer_root(struct rest *rest, int status, const char *root, json_t *value)
 {
 	struct web_text *out = &rest->resp->body;
 
@@ -120,7 +121,7 @@ int rest_answer_root(struct rest *rest, int status, const char *root, json_t *va
 
 int rest_answer(struct rest *rest, int status, json_t *value)
 {
-	return rest_answer_root(rest, status, "result", value);
+	return answer_root(rest, status, "result", value);
 }
 
 int rest_answer_text(struct rest *rest, int status, const char *ctype, struct web_text *text)
@@ -209,7 +210,7 @@ static void answer_problem(struct rest *rest, int err)
 		json_object_set_new(doc, "errors", problem_errors(rest));
 	if (rest->repr != REPR_XML)
 		rest->repr = REPR_JSON;
-	if (rest_answer_root(rest, status, "error", doc)) {
+	if (answer_root(rest, status, "error", doc)) {
 		rest_answer_empty(rest, 503);
 		return;
 	}

@@ -81,8 +81,6 @@ void rest_run(struct web *web, struct db *db, struct web_req *req);
 
 /* Steals value; prints it in the representation. Returns 0 or -ENOMEM. */
 int rest_answer(struct rest *rest, int status, json_t *value);
-/* As rest_answer() with another XML root than <result>. */
-int rest_answer_root(struct rest *rest, int status, const char *root, json_t *value);
 /* Takes text over (leaves *text empty). */
 int rest_answer_text(struct rest *rest, int status, const char *ctype, struct web_text *text);
 int rest_answer_empty(struct rest *rest, int status);

@@ -21,7 +21,6 @@ int web_alloc(struct web **ret, const struct config *config);
 /* Serves until web_stop(). Blocks. */
 int web_run(struct web *web);
 void web_stop(struct web *web);        /* any thread, and from a signal handler */
-void web_reload_cert(struct web *web); /* any thread, and from a signal handler */
 void web_free(struct web *web);        /* accepts NULL */
 
 /* The ports in use: config may ask the kernel for one with 0. */

@@ -33,7 +33,6 @@ struct web_queue {
 	size_t count;
 };
 void web_queue_init(struct web_queue *queue);
-void web_queue_put(struct web_queue *queue, struct web_req *req);
 struct web_req *web_queue_get(struct web_queue *queue); /* NULL: empty */
 
 struct web {

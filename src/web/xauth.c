@@ -77,7 +77,8 @@ static int find_param(const char *name, size_t len)
 	return -1;
 }
 
-int xauth_parse_time(int64_t *ret, const char *text)
+/* "2016-04-29T15:48:26Z" and nothing else, as seconds since 1970. Returns 0 or -EINVAL. */
+static int parse_time(int64_t *ret, const char *text)
 {
 	static const char shape[] = "0000-00-00T00:00:00Z";
 	struct tm tm = { 0 };
@@ -169,7 +170,7 @@ int xauth_parse(struct xauth *ret, const char *text, size_t len)
 	for (int i = 0; i < P_COUNT; i++)
 		if (!seen[i])
 			return -EINVAL;
-	if (xauth_parse_time(&auth.created_s, auth.created))
+	if (parse_time(&auth.created_s, auth.created))
 		return -EINVAL;
 
 	*ret = auth;

@@ -35,9 +35,6 @@ struct xauth {
  */
 int xauth_parse(struct xauth *ret, const char *text, size_t len);
 
-/* "2016-04-29T15:48:26Z" and nothing else, as seconds since 1970. Returns 0 or -EINVAL. */
-int xauth_parse_time(int64_t *ret, const char *text);
-
 /* API-04: lower-case hexadecimal SHA-256 of `password{salt}`. buf: XAUTH_HEX_BYTES. */
 void xauth_digest_password(char *buf, const char *password, const char *salt);
 

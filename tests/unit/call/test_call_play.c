@@ -220,6 +220,15 @@ static void play_script(struct set *set)
 	(void)packets(set);
 	pause_ms(100);
 	CHECK(set, packets(set) == 0);
+
+	CHECK(set, call_sound_start(set->call, set->call->a, "tone:425/0") == 0);
+	pause_ms(200);
+	CHECK(set, packets(set) >= 8);
+	call_sound_stop(set->call->a);
+	pause_ms(100);
+	(void)packets(set);
+	pause_ms(100);
+	CHECK(set, packets(set) == 0);
 }
 
 static void prompts_are_played_and_interrupted(void **state)

@@ -749,6 +749,11 @@ static void a_custom_language_inherits_from_its_base(void **state)
 	assert_string_equal(path, AOIDE_SHARE "/prompts/it/numbers/21.wav");
 	assert_int_equal(snap_prompt_path(path, sizeof(path), snap, "it", "../../etc/passwd"), -ENOENT);
 	assert_int_equal(snap_prompt_path(path, 10, snap, "it", "beep"), -ENAMETOOLONG);
+	OK(snap_audio_path(path, sizeof(path), snap, &(struct snap_audio){ .path = "/a.wav" }, "it"));
+	assert_string_equal(path, "/a.wav");
+	OK(snap_audio_path(path, sizeof(path), snap, &(struct snap_audio){ .prompt = "beep" }, "us"));
+	assert_string_equal(path, AOIDE_SHARE "/prompts/us/beep.wav");
+	assert_int_equal(snap_audio_path(path, sizeof(path), snap, &(struct snap_audio){ 0 }, "it"), -ENOENT);
 	OK(snap_volatile_path(path, sizeof(path), snap, &(struct snap_tenant){ .id = 7 },
 			      "0123456789abcdef0123456789abcdef"));
 	assert_string_equal(path, "/data/audio/7/volatile/0123456789abcdef0123456789abcdef.wav");
