@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "bus/bus.h"
-#include "web/audio_api.h"
+#include "web/content.h"
 #include "web/rest.h"
 #include "web/web_priv.h"
 
@@ -128,7 +128,7 @@ int rest_audio_play(struct rest *rest)
 	json_t *body = NULL, *row = NULL, *task = NULL;
 	char sound[PATH_MAX + 8];
 	int64_t id;
-	int err = rest_audio_resolve(rest, &id, &row);
+	int err = content_resolve(rest, &id, &row);
 
 	if (!err)
 		err = read_phone(rest, &body);
@@ -151,13 +151,13 @@ int rest_audio_rerecord(struct rest *rest)
 {
 	json_t *body = NULL, *row = NULL, *task = NULL;
 	int64_t id;
-	int err = rest_audio_resolve(rest, &id, &row);
+	int err = content_resolve(rest, &id, &row);
 
 	if (!err)
 		err = read_phone(rest, &body);
 	if (!err)
 		err = ring(rest, body, id, js_str(row, "path", ""), NULL, &task);
-	if (!err && rest_audio_raise_version(rest, rest->entity, id))
+	if (!err && content_raise_version(rest, rest->entity, id))
 		log_warn("web.audio", "a recording is not noted as a change", kv_int("audio_file", id));
 	if (!err) {
 		rest_written(rest, id, "modified");
@@ -195,7 +195,7 @@ int rest_audio_record(struct rest *rest)
 	if (!err)
 		err = ring(rest, body, id, js_str(row, "path", ""), NULL, &task);
 	if (err && id)
-		rest_audio_forget(rest, id);
+		content_forget(rest, id);
 	if (!err) {
 		rest_written(rest, id, "created");
 		err = answer_ringing(rest, id, task);

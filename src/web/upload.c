@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "web/content.h"
 #include "web/rest.h"
 #include "web/web_priv.h"
 
@@ -66,7 +67,7 @@ static int make_spool(struct rest *rest)
 int upload_admit(struct rest *rest)
 {
 	struct web_req *req = rest->req;
-	int64_t limit = audio_upload_limit(rest);
+	int64_t limit = content_upload_limit(rest);
 	struct statvfs disk;
 	int fd;
 

@@ -49,7 +49,5 @@ int upload_keep(char incoming[AUDIO_NAME_SIZE], const char *data_dir, const char
 /* Answers with a file, or the part of it that Range asks for (RFC 9110 section 14). -ENOENT. */
 int upload_send_file(struct rest *rest, const char *path, const char *ctype);
 
-/* audio_api.c: how much this route takes. */
-int64_t audio_upload_limit(struct rest *rest);
 
 #endif
