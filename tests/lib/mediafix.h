@@ -81,7 +81,7 @@ void phone_close(struct phone *phone);
 /* Sends one packet of 160 bytes filled with mark to a port of the relay; moves seq and ts on. */
 void phone_send(struct phone *phone, uint16_t to, uint8_t pt, uint8_t mark);
 void phone_send_raw(int fd, uint16_t to, const void *data, size_t len);
-/* Waits for a packet; returns its length, 0 when none came within ms. */
+/* Waits for a packet of the media process; returns its length, 0 when none came within ms. */
 size_t phone_recv(int fd, uint8_t *data, size_t size, unsigned ms);
 /* Waits for RTP; payload mark; false when none came. */
 bool phone_hear(struct phone *phone, struct hdr_rtp *hdr, uint8_t *mark, unsigned ms);

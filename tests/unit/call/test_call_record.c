@@ -140,6 +140,7 @@ static void run(void *arg)
 
 	scene->err = call_record(scene->call, scene->call->a, &scene->opts, &scene->rec, &scene->reason);
 	recording_call_ended(scene->call, &cdr); /* as a call's fiber does before it ends */
+	scene->call->fiber = NULL; /* here the call outlives it: what its stream still says wakes nobody */
 	scene->is_over = true;
 }
 

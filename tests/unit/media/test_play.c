@@ -466,6 +466,25 @@ static void a_stream_bridged_to_itself_is_an_echo(void **state)
 	set_close(&set);
 }
 
+/* Listens until half a second of this tone alone has come, whenever its file has been read. */
+static void hear_until(struct set *set, double hz)
+{
+	const uint64_t end_ms = clk_mono_ms() + FIX_WAIT_MS;
+	uint8_t data[2048];
+	size_t len, from = 0;
+
+	memset(&heard, 0, sizeof(heard));
+	do {
+		assert_true(clk_mono_ms() < end_ms);
+		fix_run(1);
+		while ((len = phone_recv(set->phone.rtp, data, sizeof(data), 0)))
+			hear_packet(data, len);
+		if (heard.n > 400 && pcm_tone_share(heard.pcm + heard.n - 400, 400, 8000, hz) < 0.9)
+			from = heard.n; /* something else until here */
+	} while (heard.n < from + 4400);
+	assert_true(pcm_tone_share(heard.pcm + heard.n - 4000, 4000, 8000, hz) > 0.9);
+}
+
 /* PLT-31: each class has its own sound; the same music is heard by all who listen to it. */
 static void music_is_heard_by_class(void **state)
 {
@@ -480,12 +499,10 @@ static void music_is_heard_by_class(void **state)
 	files[0] = set.b + 5;
 	media_moh_set(fix->media, 3, files, 1, false);
 	media_music_start(set.leg.stream, 2);
-	hear(&set.phone, &set.leg, 1500);
+	hear_until(&set, 440);
 	assert_int_equal(heard.jumps + heard.gaps, 0);
-	assert_true(share(0.1, 1.2, 440) > 0.9);
 	media_music_start(set.leg.stream, 3);
-	hear(&set.phone, &set.leg, 700);
-	assert_true(share(0.1, 0.6, 1000) > 0.9);
+	hear_until(&set, 1000);
 	media_music_stop(set.leg.stream);
 	fix_sync(&set.leg);
 	hear(&set.phone, &set.leg, 60);
@@ -494,8 +511,7 @@ static void music_is_heard_by_class(void **state)
 
 	/* As an element of a sequence, with volume and a place to begin. */
 	play(&set.leg, moh, 1, &(struct media_play){ .gain_db = -6, .offset_ms = 100 });
-	hear(&set.phone, &set.leg, 700);
-	assert_true(share(0.1, 0.6, 1000) > 0.9);
+	hear_until(&set, 1000);
 	media_play_stop(set.leg.stream, 0);
 	hear(&set.phone, &set.leg, 0);
 	set_close(&set);
