@@ -204,23 +204,31 @@ static double mean_level(const int16_t *pcm, size_t n, uint32_t hz, double tone_
 	return sum / (double)(n / look);
 }
 
-/* The last half second that was heard is the other's tone. */
-static void assert_hears(const struct talker *t, double tone_hz)
+/* The last half second that was heard is the other's tone, and nothing else: that is 0.71 of its level. */
+static bool hears(const struct talker *t, double tone_hz, bool tell)
 {
 	size_t n = t->hz / 2;
 	double level, sum = 0;
 
-	if (t->n <= n)
-		print_error("%s hears %u packets only\n", t->codec->name, t->packets);
-	assert_true(t->n > n);
+	if (t->n <= n) {
+		if (tell)
+			print_error("%s hears %u packets only\n", t->codec->name, t->packets);
+		return false;
+	}
 	for (size_t i = t->n - n; i < t->n; i++)
 		sum += (double)t->pcm[i] * t->pcm[i];
+	sum = sqrt(sum / (double)n);
 	level = mean_level(t->pcm + t->n - n, n, t->hz, tone_hz);
-	if (level < LOUD * 0.6 || level > LOUD * 1.5 || sqrt(sum / (double)n) > level)
-		print_error("%s hears %.0f of %.0f Hz, %.0f in all\n", t->codec->name, level, tone_hz,
-			    sqrt(sum / (double)n));
-	assert_true(level > LOUD * 0.6 && level < LOUD * 1.5);
-	assert_true(sqrt(sum / (double)n) < level); /* 0.71 of it if nothing else is heard */
+	if (level > LOUD * 0.6 && level < LOUD * 1.5 && sum < level)
+		return true;
+	if (tell)
+		print_error("%s hears %.0f of %.0f Hz, %.0f in all\n", t->codec->name, level, tone_hz, sum);
+	return false;
+}
+
+static void assert_hears(const struct talker *t, double tone_hz)
+{
+	assert_true(hears(t, tone_hz, true));
 }
 
 static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, struct talker *b,
@@ -233,7 +241,7 @@ static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, st
 	media_bridge(a->leg.stream, b->leg.stream);
 }
 
-#define AT_ONCE 20 /* calls: the process has a hundred ports */
+#define AT_ONCE 6 /* calls: a loaded machine with sanitizers carries not many more */
 
 /* Talks and checks the calls, 440 Hz one way and 1000 Hz back, and ends them. */
 typedef void(check_h)(struct talker *t, const struct talker *other);
@@ -245,9 +253,27 @@ static void run_calls(struct talker *all, size_t n, check_h *check)
 		list[i] = &all[i];
 	fix_sync(&all[n - 1].leg);
 	talk(list, n, 1500);
+	for (int k = 0; k < 8; k++) { /* a busy machine makes gaps, which pass */
+		bool all_hear = true;
+
+		for (size_t i = 0; i < n; i++)
+			all_hear = all_hear && hears(&all[i], i % 2 ? 440 : 1000, false);
+		if (all_hear)
+			break;
+		talk(list, n, 250);
+	}
+	/* What is told is of a call that goes on: in silence nothing is buffered. */
+	for (size_t i = 0; i < n; i++) {
+		all[i].leg.has_stats = false;
+		media_query_stats(all[i].leg.stream);
+	}
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; !all[i].leg.has_stats; k++) {
+			assert_true(k < 250);
+			talk(list, n, 20);
+		}
 	for (size_t i = 0; i < n; i++) {
 		assert_hears(&all[i], i % 2 ? 440 : 1000);
-		leg_stats(&all[i].leg);
 		assert_int_equal(all[i].leg.stats.transcoded, all[i].codec != all[i ^ 1].codec);
 		check(&all[i], &all[i ^ 1]);
 	}

@@ -248,6 +248,22 @@ static void the_name_that_exists_is_not_overwritten(void **state)
 	assert_int_equal(size_of(fix, "x.wav"), 3);
 }
 
+/* Sound in the whole pages that an Ogg file has so far: the granule position of the last, in 48ths of a ms. */
+static uint64_t ogg_ms(const char *path)
+{
+	static uint8_t data[200000];
+	uint64_t granule = 0;
+	FILE *file = fopen(path, "r");
+	size_t n = file ? fread(data, 1, sizeof(data), file) : 0;
+
+	if (file)
+		fclose(file);
+	for (size_t i = 0; i + 14 <= n; i++)
+		if (!memcmp(data + i, "OggS", 4))
+			memcpy(&granule, data + i + 6, sizeof(granule));
+	return granule / 48;
+}
+
 /* Killed at any moment; then the next process starts. */
 static void a_killed_writer_leaves_files_that_play(void **state)
 {
@@ -278,7 +294,11 @@ static void a_killed_writer_leaves_files_that_play(void **state)
 			}
 			_exit(0);
 		}
-		usleep(1300000 + (useconds_t)round * 137000);
+		for (int i = 0; i < 3000 && (size_of(fix, "k.wav.part") < 44 + 2 * 8000 * 2 ||
+					     size_of(fix, "k.wav.enc.part") < 44 + 2 * 8000 * 2 ||
+					     ogg_ms(path_of(fix, "k.opus.part")) < 1500); i++)
+			usleep(10000);
+		usleep((useconds_t)round * 137000);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 
@@ -287,7 +307,7 @@ static void a_killed_writer_leaves_files_that_play(void **state)
 		assert_true(back.info.frames >= 8000 && back.share[0][0] > 0.95);
 
 		assert_int_equal(disk_start(&disk, fix->dir), 0);
-		for (int i = 0; i < 200 && (exists(fix, "k.wav.part") || exists(fix, "k.opus.part") ||
+		for (int i = 0; i < 3000 && (exists(fix, "k.wav.part") || exists(fix, "k.opus.part") ||
 					    exists(fix, "k.wav.enc.part")); i++)
 			usleep(10000);
 		disk_stop(disk);

@@ -6,6 +6,7 @@
 #include <spandsp.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
 
 struct pair {
 	struct leg a, b;
@@ -231,11 +232,14 @@ static void an_event_changes_its_clock(void **state)
 {
 	struct event_run run;
 	struct pair pair;
+	uint64_t next_us;
 
 	pair_open(*state, &pair, &opus, MEDIA_DTMF_EVENT, 110);
-	for (uint16_t d = 160; d <= 16000; d += 160) { /* two seconds */
+	next_us = clk_mono_us();
+	for (uint16_t d = 160; d <= 16000; d += 160) { /* two seconds, on the clock */
 		event_send(&pair.pa, pair.a.port, 5, false, d);
-		usleep(20000);
+		for (next_us += 20000; clk_mono_us() < next_us;)
+			usleep(1000);
 	}
 	for (int i = 0; i < 3; i++)
 		event_send(&pair.pa, pair.a.port, 5, true, 16000);

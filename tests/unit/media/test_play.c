@@ -138,13 +138,15 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Half of the packets within 5 ms: those of a tick would be spread over 20. A busy machine may be late
- * once, so there are three rounds. */
+/*
+ * Half of the packets within 5 ms: those of a tick would be spread over 20. What a question to the media process
+ * and its answer take at the same time is what the machine is busy with otherwise.
+ */
 static void the_first_packet_waits_for_no_tick(void **state)
 {
 	struct set set;
 	const char *const sounds[] = { set.a };
-	uint64_t took_ms[20] = { 0 };
+	uint64_t took_ms[20] = { 0 }, asking_ms[20] = { 0 };
 	bool prompt = false;
 
 	set_open(&set, *state);
@@ -154,13 +156,17 @@ static void the_first_packet_waits_for_no_tick(void **state)
 		for (uint32_t i = 0; i < 20; i++) {
 			uint64_t asked_ms = clk_mono_ms();
 
+			leg_stats(&set.leg);
+			asking_ms[i] = clk_mono_ms() - asked_ms;
+			asked_ms = clk_mono_ms();
 			play(&set.leg, sounds, 1, &(struct media_play){ .id = i });
-			hear(&set.phone, &set.leg, 33 + i); /* at any distance to the tick */
-			assert_true(heard.packets > 0);
+			while (hear(&set.phone, &set.leg, 33 + i), !heard.packets) /* at any distance to the tick */
+				assert_true(clk_mono_ms() < asked_ms + FIX_WAIT_MS);
 			took_ms[i] = heard.first_ms - asked_ms;
 		}
 		qsort(took_ms, 20, sizeof(took_ms[0]), by_size);
-		prompt = took_ms[10] <= 5;
+		qsort(asking_ms, 20, sizeof(asking_ms[0]), by_size);
+		prompt = took_ms[10] <= 5 + asking_ms[10];
 	}
 	assert_true(prompt);
 	set_close(&set);
