@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the media unit tests under the thread sanitizer. A report of the sanitizer fails; a test that is merely
-# too slow under it does not: the same tests are judged by the step before, at full speed.
+# Runs the media unit tests under the thread sanitizer. A report of the sanitizer fails, and so does a program that
+# does not come to its end; a test that is merely too slow under it does not: the same tests are judged by the step
+# before, at full speed.
 set -u
 cd "$(dirname "$0")/.."
 reports=$PWD/build/tsan-reports
@@ -16,13 +17,16 @@ rm -rf "$reports"
 mkdir -p "$reports"
 # The media process is forked out of a test that may have threads already: die_after_fork.
 TSAN_OPTIONS="log_path=$reports/report die_after_fork=0 exitcode=66 history_size=4" \
-	meson test -C build/tsan --no-rebuild --suite media --num-processes "${TEST_JOBS:-$(nproc)}"
+	meson test -C build/tsan --no-rebuild --suite media --num-processes "${TEST_JOBS:-$(nproc)}" --timeout-multiplier 3
 
-passed=0
+log=build/tsan/meson-logs/testlog
+passed=$(grep -c '^\[==========\] [0-9]* test(s) run\.' $log.txt)
 failed=0
 for program in $programs; do
-	passed=$((passed + 1))
+	failed=$((failed + 1))
 done
+failed=$((failed - passed))
+[ $failed = 0 ] || grep -hE '"result": "(FAIL|TIMEOUT|ERROR)"' $log.json | cut -c1-300
 for report in "$reports"/*; do
 	[ -s "$report" ] || continue
 	failed=$((failed + 1))

@@ -326,14 +326,15 @@ static int put(struct recorder *rec, const int16_t *said, const int16_t *heard, 
 	return disk_put(rec->file, said ? said : heard, n);
 }
 
-/* The thread stood still for longer than ticks are made good. */
+/* The thread stood still for longer than ticks are made good; no recording gets longer than it may by that. */
 static int catch_up(struct relay *relay, struct recorder *rec, size_t n)
 {
 	int err = 0;
 
 	if (relay->now_us <= rec->clock_us + STALL_US)
 		return 0;
-	while (!err && rec->clock_us + TICK_US < relay->now_us) {
+	while (!err && rec->clock_us + TICK_US < relay->now_us &&
+	       (!rec->max_ms || rec->ms + RELAY_TICK_MS < rec->max_ms)) {
 		err = disk_put(rec->file, NULL, n);
 		rec->clock_us += TICK_US;
 		rec->ms += RELAY_TICK_MS;

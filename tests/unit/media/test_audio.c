@@ -241,7 +241,7 @@ static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, st
 	media_bridge(a->leg.stream, b->leg.stream);
 }
 
-#define AT_ONCE 6 /* calls: a loaded machine with sanitizers carries not many more */
+#define AT_ONCE 10 /* calls: a loaded machine with sanitizers carries not many more */
 
 /* Talks and checks the calls, 440 Hz one way and 1000 Hz back, and ends them. */
 typedef void(check_h)(struct talker *t, const struct talker *other);
