@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include "media/audio.h"
+#include "media/codec.h"
 #include "media/quality.h"
 #include "media/secure.h"
 
@@ -409,12 +410,14 @@ static uint32_t clock_us(const struct stream *stream, uint64_t units)
 	return stream->clock_hz ? (uint32_t)(units * 1000000 / stream->clock_hz) : 0;
 }
 
-static enum media_codec codec_heard(const struct stream *stream)
+static const struct mp_format *format_heard(const struct stream *stream)
 {
+	static const struct mp_format other = { .codec = MEDIA_CODEC_OTHER };
+
 	for (unsigned i = 0; i < stream->n_formats; i++)
 		if (stream->formats[i].pt_in == stream->in.pt)
-			return stream->formats[i].codec;
-	return MEDIA_CODEC_OTHER;
+			return &stream->formats[i];
+	return &other;
 }
 
 uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm)
@@ -422,9 +425,12 @@ uint16_t stream_mos_x100(const struct stream *stream, uint32_t lost_ppm)
 	uint32_t jitter_ms = clock_us(stream, stream->in.jitter_q4 >> 4) / 1000;
 	/* Our buffer where we decode; else who hears it has at least two packets, and twice the jitter. */
 	uint32_t buffer_ms = stream->delay_ms ? stream->delay_ms : jitter_ms > 20 ? 2 * jitter_ms : 40;
+	const struct mp_format *format = format_heard(stream);
+	const struct codec *codec = codec_find(format->codec, format->clock_hz);
 
 	return quality_mos_x100(&(struct quality){
-		.codec = codec_heard(stream),
+		.codec = format->codec,
+		.hz = codec ? codec_hz(codec, UINT32_MAX) : 0,
 		.lost_ppm = lost_ppm,
 		.delay_ms = stream->report.rtt_us / 2000 + buffer_ms + stream->ptime_ms });
 }
@@ -463,7 +469,7 @@ void stream_stats(const struct stream *stream, struct media_stats *ret)
 		.tx_jitter_us = clock_us(stream, stream->report.tx_jitter),
 		.rtt_us = stream->report.rtt_us,
 		.rtt_max_us = stream->report.rtt_max_us,
-		.codec = stream->in.started ? codec_heard(stream) : MEDIA_CODEC_OTHER,
+		.codec = stream->in.started ? format_heard(stream)->codec : MEDIA_CODEC_OTHER,
 		.transcoded = stream->transcoded,
 		.concealed_ms = stream->concealed_ms,
 		.delay_ms = stream->delay_ms,

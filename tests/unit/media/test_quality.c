@@ -11,10 +11,15 @@
 #include "media/quality.h"
 #include "media/rtcp.h"
 
+static uint16_t mos_at(enum media_codec codec, uint32_t hz, uint32_t lost_ppm, uint32_t delay_ms)
+{
+	return quality_mos_x100(&(struct quality){
+		.codec = codec, .hz = hz, .lost_ppm = lost_ppm, .delay_ms = delay_ms });
+}
+
 static uint16_t mos(enum media_codec codec, uint32_t lost_ppm, uint32_t delay_ms)
 {
-	return quality_mos_x100(
-		&(struct quality){ .codec = codec, .lost_ppm = lost_ppm, .delay_ms = delay_ms });
+	return mos_at(codec, 8000, lost_ppm, delay_ms);
 }
 
 /* R = 93.2 is 4.41 (G.107 annex B); the other rows were worked out by hand from the formulas. */
@@ -40,15 +45,45 @@ static void known_scores(void **state)
 	}
 }
 
+/* R = 129 - Ie,eff (G.107.1), worked out by hand; a codec without a wide-band row stays what it is. */
+static void known_wide_scores(void **state)
+{
+	static const struct {
+		enum media_codec codec;
+		uint32_t lost_ppm, delay_ms;
+		uint16_t mos_x100;
+	} rows[] = {
+		{ MEDIA_G722, 0, 0, 450 },	  /* R 116 */
+		{ MEDIA_G722, 10000, 0, 450 },    /* 1 % lost: R 100.5 */
+		{ MEDIA_G722, 30000, 0, 411 },	  /* 3 % lost: R 82.3 */
+		{ MEDIA_OPUS, 0, 150, 450 },	  /* R 117.4 */
+		{ MEDIA_OPUS, 50000, 100, 368 },  /* 5 % lost: R 71.8 */
+		{ MEDIA_L16, 0, 400, 444 },	  /* R 94.9 */
+		{ MEDIA_PCMA, 0, 0, 441 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint16_t got = mos_at(rows[i].codec, 16000, rows[i].lost_ppm, rows[i].delay_ms);
+
+		assert_in_range(got, rows[i].mos_x100 - 1u, rows[i].mos_x100 + 1u);
+	}
+	assert_int_equal(mos_at(MEDIA_L16, 8000, 0, 0), 441);
+	assert_int_equal(mos_at(MEDIA_OPUS, 0, 0, 0), 441);
+}
+
 static void worse_is_never_better(void **state)
 {
 	for (int codec = 0; codec < MEDIA_CODECS; codec++) {
-		for (uint32_t i = 0; i < 100; i++) {
-			assert_true(mos(codec, i * 10000, 50) >= mos(codec, (i + 1) * 10000, 50));
-			assert_true(mos(codec, 10000, i * 20) >= mos(codec, 10000, (i + 1) * 20));
+		for (uint32_t hz = 8000; hz <= 16000; hz += 8000) {
+			for (uint32_t i = 0; i < 100; i++) {
+				assert_true(mos_at(codec, hz, i * 10000, 50) >=
+					    mos_at(codec, hz, (i + 1) * 10000, 50));
+				assert_true(mos_at(codec, hz, 10000, i * 20) >=
+					    mos_at(codec, hz, 10000, (i + 1) * 20));
+			}
+			assert_in_range(mos_at(codec, hz, 0, 0), 100, 450);
+			assert_int_equal(mos_at(codec, hz, 2000000, 100000), 100);
 		}
-		assert_in_range(mos(codec, 0, 0), 100, 450);
-		assert_int_equal(mos(codec, 2000000, 100000), 100);
 	}
 }
 
@@ -115,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_scores),
+		cmocka_unit_test(known_wide_scores),
 		cmocka_unit_test(worse_is_never_better),
 		cmocka_unit_test(a_compound_packet_is_understood),
 		cmocka_unit_test(more_came_than_was_sent),
