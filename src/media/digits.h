@@ -24,14 +24,14 @@ struct digits_one {
 };
 
 struct digits { /* in struct stream */
-	struct digits_one queue[DIGITS_QUEUE];
-	uint8_t n;
 	bool active, started;
+	uint8_t n;
 	uint32_t ts;          /* of the event, or of its present segment */
 	uint32_t sent_ms, segment_ms; /* so far; before the present segment */
 	uint8_t ends_sent;
 	uint64_t pause_until_us;
 	uint32_t phase[2];    /* of the tone; a turn is 2^32 */
+	struct digits_one queue[DIGITS_QUEUE];
 };
 
 /* Queues a digit; one too many is forgotten. Lengths are brought into what receivers understand. */

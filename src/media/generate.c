@@ -21,13 +21,21 @@ bool relay_may_send(const struct stream *stream)
 	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
 }
 
+/* Thousands that are held do not fit the cache: the next but one comes into it, and what the next has. */
 static void prefetch(const struct stream *stream)
 {
-	__builtin_prefetch(&stream->gen_next);
-	__builtin_prefetch(&stream->play);
-	__builtin_prefetch(&stream->out);
-	__builtin_prefetch(&stream->digits.active);
-	__builtin_prefetch(&stream->tx_packets);
+	const struct stream *after = stream->gen_next;
+
+	__builtin_prefetch(stream->slot);
+	if (stream->hold)
+		play_prefetch(stream->hold);
+	if (!after)
+		return;
+	__builtin_prefetch(&after->gen_next);
+	__builtin_prefetch(&after->own_next_us);
+	__builtin_prefetch(&after->tx_packets);
+	__builtin_prefetch(&after->out.ts_add);
+	__builtin_prefetch(&after->digits.active);
 }
 
 void generate_tick(struct relay *relay)
@@ -36,7 +44,7 @@ void generate_tick(struct relay *relay)
 
 	for (struct stream *stream = relay->gens; stream; stream = next) {
 		next = stream->gen_next; /* a tick may take the stream out */
-		if (next) /* thousands that are held do not fit the cache */
+		if (next)
 			prefetch(next);
 		if (stream->digits.active)
 			digits_tick(relay, stream);

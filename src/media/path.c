@@ -42,6 +42,17 @@ static void name_source(struct msghdr *msg, const union net_addr *local, uint8_t
 	msg->msg_control = buf;
 }
 
+/* One block without options: the kernel need not fetch and check a list of parts. */
+static int send_one(int fd, const struct msghdr *msg)
+{
+	ssize_t len = msg->msg_iovlen == 1 && !msg->msg_control
+			      ? sendto(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len,
+				       MSG_DONTWAIT, msg->msg_name, msg->msg_namelen)
+			      : sendmsg(fd, msg, MSG_DONTWAIT);
+
+	return len < 0 ? -1 : 1;
+}
+
 static void send_all(struct relay *relay, struct stream *stream, int fd, const union net_addr *dst,
 		     struct mmsghdr *msgs, unsigned n)
 {
@@ -62,7 +73,7 @@ static void send_all(struct relay *relay, struct stream *stream, int fd, const u
 	}
 
 	while (done < n) {
-		int sent = n == 1 ? (sendmsg(fd, &msgs[0].msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1)
+		int sent = n == 1 ? send_one(fd, &msgs[0].msg_hdr)
 				  : sendmmsg(fd, msgs + done, n - done, MSG_DONTWAIT);
 
 		if (sent > 0) {
@@ -102,8 +113,8 @@ static void count_sent(struct relay *relay, struct stream *stream, size_t bytes)
 	relay->local.tx_packets++;
 }
 
-/* The parts as one packet, protected. Returns false when it may not leave. */
-static bool gather(struct stream *stream, struct iovec *one, const struct iovec *iov, int n_iov)
+/* The parts as one packet: a small copy is cheaper than two parts are for the kernel. */
+static bool gather(struct iovec *one, const struct iovec *iov, int n_iov)
 {
 	size_t room = one->iov_len - SECURE_TRAILER, len = 0;
 
@@ -114,26 +125,24 @@ static bool gather(struct stream *stream, struct iovec *one, const struct iovec 
 		len += iov[i].iov_len;
 	}
 	one->iov_len = len;
-	return secure_protect(stream, one->iov_base, &one->iov_len, false);
+	return true;
 }
 
 void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov)
 {
 	_Alignas(8) uint8_t data[RELAY_MAX_PACKET + SECURE_TRAILER];
 	struct iovec one = { data, sizeof(data) };
-	struct mmsghdr msg = { .msg_hdr = { .msg_iov = (void *)(uintptr_t)iov,
-					    .msg_iovlen = (size_t)n_iov } };
-	size_t bytes = 0;
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &one, .msg_iovlen = 1 } };
+	size_t bytes;
 
-	for (int i = 0; i < n_iov; i++)
-		bytes += iov[i].iov_len;
-	if (stream->secure) {
-		if (!gather(stream, &one, iov, n_iov)) {
-			relay->local.dropped++;
-			return;
-		}
-		msg.msg_hdr.msg_iov = &one;
-		msg.msg_hdr.msg_iovlen = 1;
+	if (!gather(&one, iov, n_iov)) {
+		relay->local.dropped++;
+		return;
+	}
+	bytes = one.iov_len;
+	if (stream->secure && !secure_protect(stream, data, &one.iov_len, false)) {
+		relay->local.dropped++;
+		return;
 	}
 	count_sent(relay, stream, bytes);
 	send_all(relay, stream, stream->slot->rtp.fd, &stream->dst, &msg, 1);

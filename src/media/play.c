@@ -19,7 +19,6 @@ struct play {
 	bool is_loop, is_mix, ends_by_digit;
 	int16_t gain_db;
 	uint32_t offset_ms;
-	char *names[PLAY_MAX_SOUNDS];
 	unsigned n;
 
 	unsigned at;             /* the sound that plays */
@@ -33,6 +32,7 @@ struct play {
 	uint64_t wait_since_us;  /* 0: does not wait */
 	uint64_t played_frames;
 	int err;                 /* the first */
+	char *names[PLAY_MAX_SOUNDS];
 };
 
 /* What is to be sent. */
@@ -44,6 +44,12 @@ struct piece {
 };
 
 enum fetch { FETCH_OK, FETCH_WAIT, FETCH_OVER };
+
+void play_prefetch(const struct play *play)
+{
+	__builtin_prefetch(play);
+	__builtin_prefetch(&play->wait_since_us);
+}
 
 static void play_free(struct play *play)
 {

@@ -29,6 +29,8 @@ void play_digit(struct relay *relay, struct stream *stream, uint8_t event);
 /* What is to be sent in this tick. */
 void play_tick(struct relay *relay, struct stream *stream);
 bool play_wants_tick(const struct stream *stream);
+/* It is wanted soon. */
+void play_prefetch(const struct play *play);
 /* A sequence sounds over what the stream hears anyway. */
 bool play_mixes(const struct stream *stream);
 

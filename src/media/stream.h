@@ -59,17 +59,17 @@ struct slot {
 	uint16_t port;
 	bool ipv6;
 
-	/* control thread, and handed with the slot */
-	struct slot *next;
-	struct relay *relay; /* whose epoll set it is in */
-	uint64_t freed_at_ms;
-
 	/* relay thread */
 	struct stream *stream; /* NULL between streams */
 	uint32_t strays;
 	uint8_t tos;
 	bool connected, muted, keep_unconnected;
 	bool away; /* between two relay threads: events of this turn no longer count */
+
+	/* control thread, and handed with the slot */
+	struct slot *next;
+	struct relay *relay; /* whose epoll set it is in */
+	uint64_t freed_at_ms;
 };
 
 /* What the receiver behind a stream has been sent last; continuity is kept from here. */
@@ -101,14 +101,6 @@ struct stream_in {
 };
 
 struct stream {
-	/* fixed */
-	uint64_t id, lease;
-	struct slot *slot; /* NULL: a room */
-	uint32_t room_hz;  /* not 0: a room */
-	bool video, mux;
-	uint8_t tos;
-	uint32_t timeout_ms;
-
 	/* control thread */
 	struct stream *hash_next;
 	struct stream *lease_prev, *lease_next;
@@ -117,63 +109,75 @@ struct stream {
 	bool want_stats; /* when it closes */
 	bool has_remote; /* was told one */
 
-	/* relay thread */
-	struct stream *prev, *next; /* of the relay's list */
-	struct stream *gen_prev, *gen_next;
-	bool in_gen;
+	/* fixed */
+	uint64_t id, lease;
+	uint32_t room_hz;  /* not 0: a room */
+	uint32_t timeout_ms;
+	bool video, mux;
+	uint8_t tos;
+	struct slot *slot; /* NULL: a room */
+
+	/*
+	 * Relay thread, all that follows. Thousands of streams do not fit the cache: what every packet
+	 * that leaves needs stands close together, and so does what every one that comes needs.
+	 */
+	struct stream *gen_next, *gen_prev; /* those that a tick sends for */
+	struct play *play, *hold;           /* play.h: sequence, music */
+	struct audio *audio;                /* the slow path (media/audio.h); NULL: packets only pass */
+	struct secure *secure;              /* SRTP, DTLS, ICE; NULL: plain RTP */
 	struct stream *peer;
+	uint64_t own_next_us;        /* what we send ourselves: no packet of a tick before */
+	uint32_t own_ts;             /* ... comes next */
+	uint8_t own_wait;            /* ... ticks until the next packet */
+	bool own_marker;             /* ... it begins anew */
+	bool in_gen;
+	bool music;                  /* hold is set: the bridge is silent both ways */
+	bool playing;                /* play is set and replaces what the bridge says */
+	uint8_t flags;               /* MP_REMOTE_* */
+	uint8_t codec, pt, ptime_ms; /* of formats[0]: what we send ourselves */
+	uint32_t clock_hz;           /* of formats[0] */
+	union net_addr dst;          /* where RTP goes */
+	uint64_t tx_packets, tx_bytes;
+	struct stream_out out;
+
+	uint64_t rx_packets, rx_bytes, rx_dropped;
+	uint64_t latched_at_us, heard_at_us;
+	union net_addr src;          /* latched source */
+	uint8_t rank;                /* of it; 0 none */
+	bool locked;                 /* it can no more be replaced */
+	bool timed_out;
+	bool ice;                    /* its checks say who may send and who is sent to */
+	/* How packets pass to the peer: those alike in the bits of pass_mask to the packet that was
+	 * looked at last (audio_route()). */
+	uint32_t pass_key, pass_mask;
+	uint8_t pass_pt;             /* as the peer numbers the format */
+	int16_t dtmf_pt, dtmf_pt_in;
+	struct stream_in in;
+
+	struct digits digits;        /* that we send */
+	struct listen_event digit;   /* that comes */
+	struct listen *listen;       /* tones are looked for; or NULL */
+
+	struct stream *prev, *next;   /* of the relay's list */
 	struct room *room;            /* it is one */
 	struct member *member;        /* it is in one */
 	struct recorder *recorders;   /* record.h: also those whose file is being completed */
 	bool closing;                 /* it ends when they have */
+	struct play *coming;          /* the sequence that is being told */
+	struct repack *repack;        /* NULL: the peer takes packets of this length */
 
-	struct audio *audio;          /* the slow path (media/audio.h); NULL: packets only pass */
-	struct secure *secure;        /* SRTP, DTLS, ICE; NULL: plain RTP */
-	bool ice;                     /* its checks say who may send and who is sent to */
 	union net_addr sdp, sdp_rtcp; /* as told */
-	union net_addr dst;           /* where RTP goes */
-	union net_addr src;           /* latched source */
 	union net_addr rtcp_dst;
 	union net_addr local;         /* our address as the other side sees it, once known */
-	uint8_t flags;                /* MP_REMOTE_* */
 	struct mp_format formats[MP_MAX_FORMATS];
 	uint8_t n_formats;
-	uint8_t codec, pt, ptime_ms; /* of formats[0]: what we send ourselves */
-	uint32_t clock_hz;           /* of formats[0] */
-	uint8_t dtmf_tx;             /* enum media_dtmf */
-	int16_t dtmf_pt, dtmf_pt_in;
+	uint8_t dtmf_tx;              /* enum media_dtmf */
 	uint32_t dtmf_hz;
-	uint8_t rank;         /* of the latched source; 0 none */
-	bool locked;          /* the source can no more be replaced */
 	bool rtcp_latched;
-	bool timed_out;
-	uint64_t latched_at_us, heard_at_us;
-
-	/* How packets pass to the peer: those alike in the bits of pass_mask to the packet that was
-	 * looked at last (audio_route()). */
-	uint32_t pass_key, pass_mask;
-	uint8_t pass_pt;              /* as the peer numbers the format */
-	struct repack *repack;        /* NULL: the peer takes packets of this length */
 	bool transcoded;              /* ever */
 	uint32_t concealed_ms;        /* sound that was invented, as far as we decoded it */
 	uint32_t delay_ms;            /* of the jitter buffer when it was looked at last */
-
-	struct play *play, *coming, *hold; /* play.h: sequence, the one being told, music */
-	bool music;                        /* hold is set: the bridge is silent both ways */
-	bool playing;                      /* play is set and replaces what the bridge says */
-	uint32_t own_ts;                   /* of what we send ourselves: comes next */
-	uint8_t own_wait;                  /* ticks until the next packet */
-	bool own_marker;                   /* it begins anew */
-	uint64_t own_next_us;              /* no packet of a tick before */
-
-	struct digits digits;      /* that we send */
-	struct listen_event digit; /* that comes */
-	struct listen *listen;     /* tones are looked for; or NULL */
-
-	struct stream_out out;
-	struct stream_in in;
 	struct report report;
-	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped;
 };
 
 void stream_stats(const struct stream *stream, struct media_stats *ret);
