@@ -190,6 +190,7 @@ int call_ring_caller(struct call *call, const struct dial_target *targets, size_
 struct dial_opts {
 	uint32_t ring_ms;
 	const struct snap_extension *callee; /* legs count as its calls; NULL none */
+	bool simulate; /* the caller hears it ring for ring_ms though there are no targets (D-090) */
 };
 
 /*

@@ -118,12 +118,24 @@ static int open_streams(struct call *call)
 	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
 }
 
+/* PLT-38, D-091: who calls, asserted by us. NULL: nothing is said. */
 static const char *identity_headers(const struct leg *leg, const struct dial_identity *identity,
-				    char *buf, size_t size)
+				    uint8_t mode, char *buf, size_t size)
 {
-	/* PLT-38 default, D-091: who calls, asserted by us. */
-	if (re_snprintf(buf, size, "P-Asserted-Identity: \"%s\" <sip:%s@%j>\r\n", identity->name,
-			identity->number, &leg->local) < 0)
+	static const struct {
+		const char *name, *params;
+	} forms[] = {
+		[SNAP_RPID_RPID] = { "Remote-Party-ID", ";party=calling;screen=yes;privacy=off" },
+		[SNAP_RPID_PAI] = { "P-Asserted-Identity", "" },
+	};
+
+	char name[160];
+
+	if (mode == SNAP_RPID_OFF || mode >= sizeof(forms) / sizeof(forms[0]))
+		return NULL;
+	inv_quote(name, sizeof(name), identity->name);
+	if (re_snprintf(buf, size, "%s: \"%s\" <sip:%s@%j>%s\r\n", forms[mode].name, name,
+			identity->number, &leg->local, forms[mode].params) < 0)
 		return NULL;
 
 	return buf;
@@ -133,8 +145,10 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 {
 	struct call *call = leg->call;
 	const struct snap_sip *sip = snap_sip(call->engine->o.snap);
-	const char *routes[1] = { target->path };
-	char from[160], to[160], hdrs[320];
+	const char *proxy = target->account->outbound_proxy; /* BASE-49 */
+	const char *routes[2];
+	size_t n_routes = 0;
+	char from[160], to[160], hdrs[400];
 	int err;
 	const char *text;
 
@@ -143,6 +157,11 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 	text = leg_media_print_offer(leg, leg->offer);
 	if (!text)
 		return -EMSGSIZE;
+
+	if (proxy)
+		routes[n_routes++] = proxy;
+	if (target->path[0])
+		routes[n_routes++] = target->path;
 
 	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", identity->number, &leg->local);
 	(void)re_snprintf(to, sizeof(to), "sip:%s@%j", call->called, &leg->local);
@@ -154,12 +173,13 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 				  .from_uri = from,
 				  .from_name = identity->name,
 				  .contact_user = identity->number,
-				  .dst = &target->dst,
+				  .dst = proxy ? NULL : &target->dst, /* the proxy's name is resolved */
 				  .tp = target->tp,
 				  .routes = routes,
-				  .n_routes = target->path[0] ? 1 : 0,
+				  .n_routes = n_routes,
 				  .sdp = text,
-				  .hdrs = identity_headers(leg, identity, hdrs, sizeof(hdrs)),
+				  .hdrs = identity_headers(leg, identity, sip->send_rpid_mode, hdrs,
+							   sizeof(hdrs)),
 				  .session_expires_s = sip->session_expires_s,
 				  .min_se_s = sip->min_se_s,
 			  },
@@ -598,6 +618,16 @@ static void conclude(const struct dial *dial, bool timed_out, struct result *res
 	}
 }
 
+static void simulate_ringing(struct dial *dial)
+{
+	struct call *call = dial->call;
+
+	dial->has_rung = true;
+	if (call->state == CALL_NEW && call->a->inv)
+		(void)inv_progress(call->a->inv, 180, "Ringing", NULL, NULL);
+	call_set_state(call, CALL_RINGING);
+}
+
 int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 	      const struct dial_opts *opts, struct result *result)
 {
@@ -613,7 +643,10 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 		return 0;
 	}
 
-	while (!err && dial.n_alive && !dial.winner && !dial.is_over) {
+	if (!err && opts->simulate)
+		simulate_ringing(&dial);
+
+	while (!err && (dial.n_alive || opts->simulate) && !dial.winner && !dial.is_over) {
 		err = call_next(call, deadline_ms, &event);
 		if (err)
 			break;

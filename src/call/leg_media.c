@@ -223,7 +223,7 @@ int leg_media_wanted(struct sdesc **ret, const struct leg *leg)
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
 {
 	const struct leg *near = leg->call->a;
-	uint32_t timeout_s = snap_sip(leg->engine->o.snap)->rtp_timeout_s;
+	const struct snap_sip *set = snap_sip(leg->engine->o.snap);
 	int err;
 
 	if (leg->direct)
@@ -231,16 +231,19 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc)
 
 	for (size_t i = 0; i < desc->n_media; i++) {
 		const struct sdesc_media *line = &desc->media[i];
+		const bool video = line->kind == SDESC_VIDEO;
 
 		if (!can_carry(line) || leg->streams[i])
 			continue;
 
 		err = media_open(&leg->streams[i], leg->engine->o.media,
 				 &(struct media_open_opts){
-					 .video = line->kind == SDESC_VIDEO,
+					 .video = video,
+					 .has_tos = true, /* PLT-39 */
+					 .tos = (uint8_t)((video ? set->tos_video : set->tos_audio) << 2),
 					 .ipv6 = sa_af(&leg->local) == AF_INET6,
 					 .near = near && near != leg ? near->streams[i] : NULL,
-					 .rtp_timeout_ms = line->kind == SDESC_AUDIO ? timeout_s * 1000 : 0,
+					 .rtp_timeout_ms = line->kind == SDESC_AUDIO ? set->rtp_timeout_s * 1000 : 0,
 				 },
 				 on_media_event, leg);
 		if (err)

@@ -100,7 +100,8 @@ bool media_is_up(const struct media *media);
 
 struct media_open_opts {
 	bool video;              /* for TOS only; and SSRCs of video are never rewritten */
-	uint8_t tos;             /* 0: EF for audio, AF41 for video (D-082) */
+	bool has_tos;            /* else EF for audio, AF41 for video (D-082) */
+	uint8_t tos;             /* the octet: a DSCP in its upper six bits (PLT-39) */
 	const struct media_stream *near; /* NULL, or the stream this one will probably be bridged to (the
 	                           caller's, for the callee's): both then live in one media thread and
 	                           the bridge needs no move. Only speed depends on it */

@@ -295,7 +295,8 @@ int media_open(struct media_stream **ret, struct media *media, const struct medi
 
 	media->next_id++;
 	msg->flags = (uint8_t)((opts->video ? MP_OPEN_VIDEO : 0) | (opts->rtcp_mux ? MP_OPEN_MUX : 0) |
-			       (opts->ipv6 ? MP_OPEN_IPV6 : 0));
+			       (opts->ipv6 ? MP_OPEN_IPV6 : 0) |
+			       (opts->has_tos ? MP_OPEN_TOS : 0));
 	msg->tos = opts->tos;
 	msg->timeout_ms = opts->rtp_timeout_ms;
 	msg->near = opts->near ? opts->near->id : 0;

@@ -291,7 +291,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 	stream->slot = slot;
 	stream->video = msg->flags & MP_OPEN_VIDEO;
 	stream->mux = msg->flags & MP_OPEN_MUX;
-	stream->tos = msg->tos ? msg->tos : stream->video ? TOS_VIDEO : TOS_AUDIO;
+	stream->tos = msg->flags & MP_OPEN_TOS ? msg->tos : stream->video ? TOS_VIDEO : TOS_AUDIO;
 	stream->timeout_ms = msg->timeout_ms;
 	stream->clock_hz = stream->dtmf_hz = 8000;
 	stream->dtmf_pt = stream->dtmf_pt_in = -1;

@@ -109,12 +109,13 @@ struct mp_welcome {
 #define MP_OPEN_VIDEO 0x01
 #define MP_OPEN_MUX   0x02
 #define MP_OPEN_IPV6  0x04
-#define MP_OPEN_FLAGS 0x07
+#define MP_OPEN_TOS   0x08 /* tos counts, also when it is 0 */
+#define MP_OPEN_FLAGS 0x0f
 
 struct mp_open {
 	struct mp_hdr hdr;
 	uint8_t flags;
-	uint8_t tos; /* 0: the default of the kind */
+	uint8_t tos; /* the octet of the IP header, with MP_OPEN_TOS; else the default of the kind */
 	uint16_t zero;
 	uint32_t timeout_ms;
 	uint64_t near; /* a stream that this one will probably be bridged to; 0 none */

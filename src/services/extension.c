@@ -86,7 +86,7 @@ int extension_targets(struct dial_target **ret, size_t *n, const struct call *ca
 int extension_run(struct call *call, const struct snap_extension *extension, struct result *result)
 {
 	struct phone phones[EXTENSION_MAX_TARGETS];
-	struct dial_target *targets;
+	struct dial_target *targets = NULL;
 	size_t n;
 	int err;
 
@@ -96,19 +96,20 @@ int extension_run(struct call *call, const struct snap_extension *extension, str
 	}
 
 	n = find_phones(call, extension, phones);
-	if (!n) {
+	if (!n && !extension->simulate_ringing) {
 		*result = (struct result){ .outcome = OUTCOME_UNAVAILABLE };
 		return 0;
 	}
 
-	targets = copy_targets(phones, n);
-	if (!targets)
+	targets = n ? copy_targets(phones, n) : NULL;
+	if (n && !targets)
 		return -ENOMEM;
 
 	err = call_dial(call, targets, n,
 			&(struct dial_opts){
 				.ring_ms = extension->no_answer_s[ORIGIN_INTERNAL] * 1000u,
-				.callee = extension },
+				.callee = extension,
+				.simulate = !n },
 			result);
 
 	mem_deref(targets);

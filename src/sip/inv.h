@@ -80,6 +80,10 @@ int inv_reject(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850
 
 /* ------------------------------------------------------------------ UAC */
 
+/* What stands between the quotes of a quoted-string: quotes and backslashes escaped, line ends dropped
+ * (RFC 3261 section 25.1). */
+void inv_quote(char *buf, size_t size, const char *text);
+
 struct inv_invite_opts {
 	const char *ruri;      /* request URI */
 	const char *to_uri;    /* NULL: ruri */

@@ -7,8 +7,7 @@
 
 /* The calling side: an initial INVITE of ours and what comes back. */
 
-/* Quotes and backslashes escaped, line ends dropped (RFC 3261 section 25.1, quoted-string). */
-static void put_quoted(char *buf, size_t size, const char *text)
+void inv_quote(char *buf, size_t size, const char *text)
 {
 	size_t n = 0;
 
@@ -37,7 +36,7 @@ static int invite_init(struct inv *inv, const struct inv_invite_opts *o)
 		return -EINVAL;
 	(void)re_snprintf(inv->ltag, sizeof(inv->ltag), "%016llx", rand_u64());
 	(void)re_snprintf(callid, sizeof(callid), "%016llx%016llx", rand_u64(), rand_u64());
-	put_quoted(name, sizeof(name), o->from_name ? o->from_name : "");
+	inv_quote(name, sizeof(name), o->from_name ? o->from_name : "");
 	if (re_snprintf(from, sizeof(from), "%s%s%s<%s>", name[0] ? "\"" : "", name,
 			name[0] ? "\" " : "", o->from_uri) < 0)
 		return -EMSGSIZE;

@@ -20,6 +20,8 @@ static const char *const transport_words[] = { "udp", "tcp", "tls", "ws", "wss" 
 static const char *const srtp_names[] = { "off", "optional", "required", NULL };
 static const char *const invite_auth_names[] = { "digest", "registered_source", NULL };
 static const char *const dtmf_mode_names[] = { "rfc2833", "sip_info", "in_band", NULL };
+static const char *const rpid_mode_names[] = { "disabled", "remote_party_id", "p_asserted_identity",
+					       NULL };
 static const char *const transport_type_names[] = { "SIP", "WEBRTC", NULL };
 
 #define ACCOUNT(column, t, member)                                                                 \
@@ -125,6 +127,8 @@ const struct snap_bind snap_sip_binds[] = {
 	S_SIP("t38_passthrough", SNAP_B_BOOL, t38_passthrough),
 	{ "dtmf_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.dtmf_mode), false, 0,
 	  dtmf_mode_names },
+	{ "send_rpid_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.send_rpid_mode), false, 0,
+	  rpid_mode_names },
 	S_SIP("ws_port", SNAP_B_U16, ws_port),
 	S_SIP("wss_port", SNAP_B_U16, wss_port),
 	S_BIT("udp_enabled", SNAP_UDP),

@@ -82,6 +82,7 @@ int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
 			.srtp_support = true,
 			.t38_passthrough = true,
 			.video_max_kbps = 384,
+			.send_rpid_mode = SNAP_RPID_PAI,
 			.ws_port = 8088,
 			.wss_port = 8089,
 			.audio = { 4, { SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_OPUS } },
@@ -251,6 +252,10 @@ static void finish_account(struct load *load, struct snap_account_row *row)
 	if (a->max_contacts == 0)
 		a->max_contacts = 1;
 
+	/* BASE-50. WebSockets are not masked: ports given at the start open them whatever the settings say. */
+	for (int tp = SNAP_UDP; tp <= SNAP_TLS; tp++)
+		if (!sip->transport_enabled[tp])
+			a->transports &= (uint8_t)~(1u << tp);
 	a->webrtc = row->transport_webrtc;
 	a->acl_source = row->acl_source.list;
 	a->n_acl_source = row->acl_source.n;

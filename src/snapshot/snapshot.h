@@ -34,6 +34,7 @@ enum snap_transport { SNAP_UDP, SNAP_TCP, SNAP_TLS, SNAP_WS, SNAP_WSS, SNAP_TRAN
 enum snap_srtp { SNAP_SRTP_OFF, SNAP_SRTP_OPTIONAL, SNAP_SRTP_REQUIRED };
 enum snap_invite_auth { SNAP_INVITE_DIGEST, SNAP_INVITE_REGISTERED_SOURCE };
 
+enum snap_rpid { SNAP_RPID_OFF, SNAP_RPID_RPID, SNAP_RPID_PAI }; /* PLT-38 */
 enum snap_dtmf { SNAP_DTMF_RFC2833, SNAP_DTMF_INFO, SNAP_DTMF_INBAND }; /* PLT-37 */
 
 struct snap_net { /* IPv4 as ::ffff:a.b.c.d */
@@ -147,6 +148,7 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	bool video_enabled, srtp_support;
 	bool t38_passthrough;
 	uint8_t dtmf_mode;	       /* enum snap_dtmf */
+	uint8_t send_rpid_mode;	       /* enum snap_rpid */
 	uint32_t video_max_kbps;       /* PLT-40 */
 	uint16_t codecs_enabled;    /* bit mask 1 << enum snap_codec (PLT-44) */
 	const char *outbound_proxy; /* SIP URI or NULL */

@@ -61,7 +61,12 @@ static const struct sch_group groups[] = {
 	{ 0 },
 };
 
-#define TRANSPORT(p, ital, eng, on, number)                                                        \
+/* The listeners of UDP, TCP and TLS are opened before there is a database to read: --listen, --sip-port. */
+#define AT_START                                                                                   \
+	{ "Vale quella data all'avvio del programma (--listen, --sip-port; TLS usa la porta dopo)", \
+	  "The one given when the program starts counts (--listen, --sip-port; TLS uses the port after it)" }
+
+#define TRANSPORT(p, ital, eng, on, number, ...)                                                   \
 	{ .name = p "_enabled", .type = SCH_BOOL, .def = on, .group = "transport",                 \
 	  .label = { "Abilita trasporto " ital, eng " transport" } },                              \
 	{ .name = p "_bind", .type = SCH_TEXT, .max = 64, .check = entity_check_bind,              \
@@ -71,7 +76,7 @@ static const struct sch_group groups[] = {
 		    "IP address or interface (%eth0%); empty: all" } },                            \
 	{ .name = p "_port", .type = SCH_INT, .min = 1, .max = 65535, .def = number,               \
 	  .group = "transport", .visible_if = p "_enabled=true",                                   \
-	  .label = { "Porta " ital, eng " port" } }
+	  .label = { "Porta " ital, eng " port" }, __VA_ARGS__ }
 
 #define DSCP(n, ital, eng, d)                                                                      \
 	{ .name = n, .type = SCH_INT, .min = 0, .max = 63, .def = d, .group = "qos",               \
@@ -154,9 +159,9 @@ static const struct sch_field fields[] = {
 
 	{ .name = "preferred_transport", .type = SCH_ENUM, .values = entity_transports, .def = "UDP",
 	  .group = "transport", .label = { "Trasporto preferito", "Preferred transport" } },
-	TRANSPORT("udp", "UDP", "UDP", "true", "5060"),
-	TRANSPORT("tcp", "TCP", "TCP", "true", "5060"),
-	TRANSPORT("tls", "TLS", "TLS", "true", "5061"),
+	TRANSPORT("udp", "UDP", "UDP", "true", "5060", .help = AT_START),
+	TRANSPORT("tcp", "TCP", "TCP", "true", "5060", .help = AT_START),
+	TRANSPORT("tls", "TLS", "TLS", "true", "5061", .help = AT_START),
 	TRANSPORT("ws", "Web Socket", "WebSocket", "false", "8088"),
 	TRANSPORT("wss", "Web Socket Sicuro", "Secure WebSocket", "true", "8089"),
 

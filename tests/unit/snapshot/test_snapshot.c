@@ -432,6 +432,7 @@ static void settings_of_the_node_reach_every_account(void **state)
 	assert_int_equal(a->video.n, 0);
 	assert_int_equal(a->srtp, SNAP_SRTP_OFF);
 	assert_string_equal(a->outbound_proxy, "sip:[2001:db8::5];transport=tls");
+	assert_int_equal(a->transports & 1 << SNAP_UDP, 0); /* off for the node: off for everybody */
 	/* md5 of u:pbx.example:p */
 	expect_hex(a->ha1_md5, 16, "a34c8118578b69a35b6fb4b08ebc2ecf");
 	snap_tenant_free(tenant);

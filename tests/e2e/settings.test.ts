@@ -1,0 +1,157 @@
+// Settings that calls obey: what a form can say has to be heard on the wire.
+import { spawn } from 'node:child_process';
+
+import { afterAll, describe, expect } from 'vitest';
+
+import { stopPbx, test } from './lib/fixtures.js';
+import { MiniPhone } from './lib/miniphone.js';
+import type { Pbx } from './lib/pbx.js';
+import { SipProxy } from './lib/sipproxy.js';
+import { parseSip, status } from './lib/sipmessage.js';
+import { until } from './lib/wait.js';
+
+afterAll(stopPbx);
+
+const mini = (pbx: Pbx, extension: string, options = {}): Promise<MiniPhone> => {
+  const { username, secret } = pbx.account(extension);
+  return MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
+};
+const settings = (pbx: Pbx, body: object): Promise<void> => pbx.configure([{ path: '/api/pbx/v2/sipSettings', body }]);
+
+describe('transports of the machine', () => {
+  test('[BASE-50] UDP off in the SIP settings: nobody registers or calls by it; on again, all is as before', async ({ pbx }) => {
+    const [alice, bob] = [await mini(pbx, '101'), await mini(pbx, '102')];
+    expect([await alice.register(), await bob.register()]).toEqual([200, 200]);
+
+    await settings(pbx, { udp_enabled: false });
+    await until('the refusal', async () => (await alice.register()) === 403);
+    expect((await alice.call('102')).status).toBe(403);
+
+    await settings(pbx, { udp_enabled: true });
+    await until('registered', async () => (await alice.register()) === 200);
+    expect((await alice.call('102')).status).toBe(480); // its registration went with the transport
+    expect(await bob.register()).toBe(200);
+    const call = await alice.call('102');
+    expect(call.status).toBe(200);
+    await alice.hangup(call);
+    for (const phone of [alice, bob]) await phone.close();
+  });
+});
+
+describe('outbound proxy', () => {
+  test('[BASE-49] calls to the account, and what follows in them, go by its proxy', async ({ pbx }) => {
+    const proxy = await SipProxy.start(pbx.facts.sip.udp);
+    const id = await pbx.idOf('account', 'username', pbx.account('102').username);
+    await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: {
+      outbound_proxy_override: true, outbound_proxy_address: '127.0.0.1', outbound_proxy_port: proxy.port,
+      outbound_proxy_protocol: 'UDP' } }]);
+    const alice = await mini(pbx, '101');
+    const bob = await MiniPhone.open(pbx.account('102').username, pbx.account('102').secret, `127.0.0.1:${proxy.port}`);
+    expect([await alice.register(), await bob.register()]).toEqual([200, 200]);
+    proxy.requests.length = 0;
+
+    const call = await alice.call('102');
+    expect(call.status).toBe(200);
+    await alice.hangup(call);
+    await until('BYE went by the proxy', () => proxy.requests.some((line) => line.startsWith('BYE')));
+    expect(proxy.requests.map((line) => line.split(' ')[0])).toEqual(['INVITE', 'ACK', 'BYE']);
+
+    // The account says "no proxy" and means it.
+    await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { outbound_proxy_address: null } }]);
+    const near = await mini(pbx, '102');
+    await near.register();
+    const direct = await alice.call('102');
+    expect(direct.status).toBe(200);
+    await alice.hangup(direct);
+    expect(proxy.requests.length).toBe(3);
+    await near.close();
+    await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: {
+      outbound_proxy_override: null, outbound_proxy_port: null, outbound_proxy_protocol: null } }]);
+    for (const phone of [alice, bob]) await phone.close();
+    await proxy.stop();
+  });
+});
+
+test('[CHG-EXT-04] an extension without phones rings for its time when it is told to', async ({ pbx }) => {
+  const id = await pbx.idOf('extension', 'number', '105');
+  const change = (body: object): Promise<void> => pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body }]);
+  await change({ simulate_ringing: true, no_answer_timeout_internal: 5 });
+  const alice = await mini(pbx, '101');
+  await alice.register();
+  const before = Date.now();
+  const call = await alice.call('105');
+  expect(call.provisional.map(status)).toContain(180);
+  expect(call.status).toBe(480);
+  expect(Date.now() - before).toBeGreaterThan(4500);
+  await change({ simulate_ringing: null, no_answer_timeout_internal: null });
+  expect((await alice.call('105')).provisional.map(status)).not.toContain(180);
+  await alice.close();
+});
+
+describe('who calls', () => {
+  const modes = [['remote_party_id', 'remote-party-id'], ['p_asserted_identity', 'p-asserted-identity'], ['disabled', '']];
+
+  test('[PLT-38] the identity is asserted as the settings say, and no name breaks out of its quotes', async ({ pbx }) => {
+    const id = await pbx.idOf('extension', 'number', '101');
+    await pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body: { last_name: 'back\\' } }]);
+    let invited = new Map<string, string[]>();
+    const alice = await mini(pbx, '101');
+    const bob = await mini(pbx, '102');
+    const listen = bob.channel.take;
+    bob.channel.take = (text): void => {
+      if (text.startsWith('INVITE')) invited = parseSip(text).headers;
+      listen(text);
+    };
+    await alice.register();
+    await bob.register();
+    for (const [mode = '', name = ''] of modes) {
+      await settings(pbx, { send_rpid_mode: mode });
+      await until(`mode ${mode}`, async () => {
+        const call = await alice.call('102');
+        await alice.hangup(call);
+        return ['remote-party-id', 'p-asserted-identity'].every((known) => invited.has(known) === (known === name));
+      });
+      if (name) expect(invited.get(name)?.[0]).toMatch(/^"Anna back\\\\" <sip:101@[^>]+>/);
+      expect(invited.get('from')?.[0]).toMatch(/^"Anna back\\\\" </);
+    }
+    await settings(pbx, { send_rpid_mode: 'p_asserted_identity' });
+    await pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body: { last_name: 'Demo' } }]);
+    for (const phone of [alice, bob]) await phone.close();
+  });
+});
+
+/** The TOS octets of the packets that reach a port: node does not tell them, python does. */
+async function tosAt(send: (port: number) => void): Promise<number> {
+  const child = spawn('python3', ['-c', `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); s.settimeout(10)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS if hasattr(socket, "IP_RECVTOS") else 13, 1)
+print(s.getsockname()[1], flush=True)
+print(s.recvmsg(2048, 64)[1][0][2][0], flush=True)`]);
+  let text = '';
+  child.stdout.on('data', (data) => (text += String(data)));
+  await until('the port', () => text.includes('\n'));
+  send(Number(text.split('\n')[0]));
+  await until('a packet', () => text.split('\n').length > 2);
+  return Number(text.split('\n')[1]);
+}
+
+test('[PLT-39] sound carries the DSCP of the settings, also none', async ({ pbx }) => {
+  const [alice, bob] = [await mini(pbx, '101'), await mini(pbx, '102')];
+  await alice.register();
+  await bob.register();
+  bob.startRtp();
+  for (const dscp of [10, 0, 46]) {
+    await settings(pbx, { tos_audio: dscp });
+    await until(`DSCP ${dscp}`, async () => {
+      let call: ReturnType<typeof alice.call> | undefined;
+      const tos = await tosAt((port) => {
+        call = alice.call('102', { text: ['v=0', 'o=- 1 1 IN IP4 127.0.0.1', 's=-', 'c=IN IP4 127.0.0.1', 't=0 0',
+          `m=audio ${port} RTP/AVP 8`, 'a=rtpmap:8 PCMA/8000', ''].join('\r\n') });
+      });
+      if (call) await alice.hangup(await call);
+      return tos === dscp << 2;
+    });
+  }
+  for (const phone of [alice, bob]) await phone.close();
+});
