@@ -35,17 +35,16 @@ static bool exported(const struct writer *w, const struct sch_field *f)
 /* A cell that a spreadsheet would take for a formula gets an apostrophe, which imports take off. */
 static bool looks_like_formula(const char *text)
 {
-	return text[0] == '=' || text[0] == '@' || text[0] == '-' || text[0] == '\'';
+	return strchr("=@+-'", text[0]) && text[0] && strspn(text, "+-0123456789") != strlen(text);
 }
 
 static int cell(struct writer *w, const char *text)
 {
-	const char special[] = { w->separator, '"', '\r', '\n', 0 };
 	int err = 0;
 
-	if (looks_like_formula(text) && strspn(text, "-0123456789") != strlen(text))
+	if (looks_like_formula(text))
 		err = sch_out_mem(w->out, "\"'", 2);
-	else if (strpbrk(text, special))
+	else if (strpbrk(text, ",;\"\r\n")) /* either separator: who reads may have to guess it */
 		err = sch_out_mem(w->out, "\"", 1);
 	else
 		return sch_out_text(w->out, text);
@@ -67,6 +66,19 @@ static int title_text(char *buf, size_t size, struct sch_ctx *ctx, const char *e
 	return db_query_text(buf, size, ctx->db, sql, DB_ARGS(db_i64(id)));
 }
 
+/* Items with a comma or a quote stand in quotes of their own, quotes doubled. */
+static int list_item(struct sch_out *out, const char *text)
+{
+	int err;
+
+	if (!strpbrk(text, ",\""))
+		return sch_out_text(out, text);
+	err = sch_out_mem(out, "\"", 1);
+	for (; !err && *text; text++)
+		err = sch_out_mem(out, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1);
+	return err ? err : sch_out_mem(out, "\"", 1);
+}
+
 static int list_cell(struct writer *w, const struct sch_field *f, const json_t *list)
 {
 	struct sch_out text = { 0 };
@@ -86,7 +98,7 @@ static int list_cell(struct writer *w, const struct sch_field *f, const json_t *
 		if (!err && i)
 			err = sch_out_mem(&text, ",", 1);
 		if (!err)
-			err = sch_out_text(&text, word ? word : "");
+			err = list_item(&text, word ? word : "");
 	}
 	if (!err)
 		err = cell(w, text.text);
@@ -223,6 +235,11 @@ static int add_error(struct reader *r, const char *field, const char *code, cons
 		       0;
 }
 
+static bool is_separator(const struct reader *r, char c)
+{
+	return r->separator && c == r->separator;
+}
+
 /* One cell into r->cell. Returns 1 when more of the row follows, 0 at its end, or an error. */
 static int read_cell(struct reader *r)
 {
@@ -242,7 +259,7 @@ static int read_cell(struct reader *r)
 				continue;
 			}
 		}
-		else if (!quoted && (c == r->separator || c == '\r' || c == '\n'))
+		else if (!quoted && (is_separator(r, c) || c == '\r' || c == '\n'))
 			break;
 		if (n + 1 >= sizeof(r->cell))
 			return -EMSGSIZE;
@@ -253,7 +270,7 @@ static int read_cell(struct reader *r)
 		return -EINVAL; /* the file ends inside quotes */
 	if (memchr(r->cell, 0, n))
 		return -EINVAL;
-	if (r->p < r->end && *r->p == r->separator) {
+	if (r->p < r->end && is_separator(r, *r->p)) {
 		r->p++;
 		return 1;
 	}
@@ -264,6 +281,7 @@ static int read_cell(struct reader *r)
 	return 0;
 }
 
+/* 0: there is one column, whatever its cells hold. */
 static char detect_separator(const char *text, const char *end)
 {
 	size_t commas = 0, semicolons = 0;
@@ -272,6 +290,8 @@ static char detect_separator(const char *text, const char *end)
 		commas += *text == ',';
 		semicolons += *text == ';';
 	}
+	if (!commas && !semicolons)
+		return 0;
 	return semicolons >= commas ? ';' : ',';
 }
 
@@ -348,18 +368,32 @@ static json_t *ref_of(struct reader *r, const struct sch_field *f, const char *t
 	return json_string(title);
 }
 
+/* The next item of a list as list_item() writes it. Returns what follows. */
+static const char *next_item(char *buf, size_t size, const char *text)
+{
+	const bool quoted = *text == '"';
+	size_t n = 0;
+
+	for (text += quoted; *text && (quoted || *text != ','); text++) {
+		if (quoted && *text == '"' && *++text != '"')
+			break;
+		if (n + 1 < size)
+			buf[n++] = *text;
+	}
+	buf[n] = '\0';
+	text += strcspn(text, ",");
+	return text + (*text == ',');
+}
+
 static json_t *ref_list_of(struct reader *r, const struct sch_field *f, const char *text)
 {
 	json_t *list = json_array();
 	char title[260];
 
 	while (list && *text) {
-		size_t n = strcspn(text, ",");
-
-		(void)snprintf(title, sizeof(title), "%.*s", (int)(n < 255 ? n : 255), text);
+		text = next_item(title, sizeof(title), text);
 		if (title[0] && json_array_append_new(list, ref_of(r, f, title)))
 			break;
-		text += n + (text[n] == ',');
 	}
 	return list;
 }
@@ -433,18 +467,30 @@ static int read_row(json_t **body, struct reader *r)
 	return 1;
 }
 
+static int find_by_key(int64_t *ret, struct reader *r, const char *key, const char *text)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql), "SELECT id FROM \"%s\" WHERE tenant_id = $1 AND \"%s\" = $2",
+		       r->entity->name, key);
+	return db_query_i64(ret, r->ctx->db, sql,
+			    DB_ARGS(db_i64(sch_scope_id(r->ctx, r->entity)), db_text(text)));
+}
+
 /* The row that a line of the file means: by its natural key, else by its title. */
 static int find_existing(int64_t *ret, struct reader *r, const json_t *body)
 {
-	const char *key = r->entity->natural_key && strcmp(r->entity->natural_key, "uuid") ?
-				  r->entity->natural_key :
-				  r->entity->title_field;
+	const struct sch_entity *e = r->entity;
+	const char *key = e->natural_key && strcmp(e->natural_key, "uuid") ? e->natural_key :
+									     e->title_field;
 	const char *text = key ? json_string_value(json_object_get(body, key)) : NULL;
+	int err;
 
 	*ret = 0;
 	if (!text)
 		return 0;
-	int err = sch_find_title(ret, r->ctx, r->entity, text);
+	err = e->title_field && !strcmp(key, e->title_field) ? sch_find_title(ret, r->ctx, e, text) :
+							       find_by_key(ret, r, key, text);
 
 	return err == -ENOENT ? 0 : err;
 }

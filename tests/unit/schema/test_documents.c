@@ -199,6 +199,47 @@ static void an_export_imports_to_the_same(void **state)
 	fixture_free(ctx);
 }
 
+static void expect_same_again(struct sch_ctx *ctx, const char *entity, char separator, int rows)
+{
+	struct sch_out a = { 0 }, b = { 0 };
+	json_t *r;
+
+	OK(sch_csv_export(ctx, sch_find(entity), &(struct sch_query){ 0 }, separator, false, false, &a));
+	r = import(ctx, entity, SCH_IMPORT_ALL_OR_NOTHING, a.text);
+	assert_int_equal(json_array_size(json_object_get(r, "errors")), 0);
+	assert_int_equal(num(r, "updated"), rows);
+	assert_int_equal(num(r, "created"), 0);
+	json_decref(r);
+	OK(sch_csv_export(ctx, sch_find(entity), &(struct sch_query){ 0 }, separator, false, false, &b));
+	assert_string_equal(a.text, b.text);
+	sch_out_free(&a);
+	sch_out_free(&b);
+}
+
+static void names_with_separators_survive(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	struct sch_out text = { 0 };
+
+	/* A file of one column has no separator that could be guessed. */
+	(void)make(ctx, "pickup_group", "{'name':'Vendite; Nord'}");
+	(void)make(ctx, "pickup_group", "{'name':'Vendite, Sud'}");
+	(void)make(ctx, "pickup_group", "{'name':'+SUM(A1)'}");
+	expect_same_again(ctx, "pickup_group", ',', 3);
+	expect_same_again(ctx, "pickup_group", ';', 3);
+
+	(void)make(ctx, "extension",
+		   "{'number':'101','pickup_member_of':[1,2,3],'mobile_number':'+39333',"
+		   "'department':'+39,x'}");
+	expect_same_again(ctx, "extension", ',', 1);
+	expect_same_again(ctx, "extension", ';', 1);
+	OK(sch_csv_export(ctx, sch_find("extension"), &(struct sch_query){ 0 }, ',', false, false, &text));
+	assert_non_null(strstr(text.text, ",+39333,")); /* a number, no formula */
+	assert_non_null(strstr(text.text, "\"'+39,x\""));
+	sch_out_free(&text);
+	fixture_free(ctx);
+}
+
 static void a_broken_file_is_refused_whole(void **state)
 {
 	static const char *const files[] = { "number\n\"101", "number\n101\n\"a\nb", "\"", "number\n\xff\xfe\n" };
@@ -222,6 +263,8 @@ int main(void)
 		TESTDB_BOTH("CSV is imported as people write it, errors name their rows",
 			    csv_is_imported_as_people_write_it),
 		TESTDB_BOTH("an exported file imports to the same", an_export_imports_to_the_same),
+		TESTDB_BOTH("names with separators, quotes and signs survive",
+			    names_with_separators_survive),
 		TESTDB_BOTH("a broken file is refused whole", a_broken_file_is_refused_whole),
 	};
 
