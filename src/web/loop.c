@@ -402,7 +402,7 @@ static void begin(struct web *web, struct web_session *session, struct lws *wsi)
 		return;
 	}
 	n = strtoll(length, &end, 10);
-	if (end == length || *end || n < 0) {
+	if (*length < '0' || *length > '9' || *end) { /* "+5" is none either (RFC 9110 section 8.6) */
 		req->resp.close = true;
 		refuse(req, 400, "Content-Length is malformed.");
 		return;

@@ -386,6 +386,7 @@ static void odd_connections(void **state)
 		"GET / HTTP/9.9\r\n\r\n", "GET http://[::1 HTTP/1.1\r\n\r\n",
 		"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
 		"POST /rest/extension HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+		"POST /rest/extension HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nabcde",
 		"POST /rest/extension HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		"POST /rest/extension HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	};
