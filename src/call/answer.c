@@ -139,3 +139,9 @@ int call_progress(struct call *call)
 		call_set_state(call, CALL_RINGING);
 	return err;
 }
+
+void call_forwarded(struct call *call)
+{
+	if (call->a && call->a->inv && call->a->state != LEG_UP)
+		(void)inv_progress(call->a->inv, 181, "Call Is Being Forwarded", NULL, NULL);
+}

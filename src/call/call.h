@@ -55,7 +55,7 @@ struct call_event {
 	uint32_t branch;
 	char *sdp;        /* inside the same block; NULL none */
 	size_t sdp_len;
-	char *ctype, *body;
+	char *ctype, *body; /* ENDED: body is the number that a 302 sends the call to */
 	char digit;       /* 0-9 * # A-D */
 	uint32_t duration_ms;
 	bool by_info;     /* the media process has not seen it, so neither has the partner */
@@ -197,6 +197,9 @@ struct dial_opts {
  * Rings all targets together and takes the first that answers; the caller is answered with it and
  * both are bridged (call->b). Progress and early media reach the caller (D-069).
  *
+ * A phone that answers 302 leaves the others ringing; its number is the result (REDIRECTED) when none
+ * of them takes the call.
+ *
  * Returns 0 with result filled (ANSWERED or why not), -EHANGUP when the caller gave up.
  */
 int call_dial(struct call *call, const struct dial_target *targets, size_t n,
@@ -213,6 +216,8 @@ int call_bridge(struct call *call);
  */
 int call_answer(struct call *call);
 int call_progress(struct call *call);
+/* The caller is told that its call goes elsewhere (181), if it still waits. */
+void call_forwarded(struct call *call);
 
 /* The caller hears itself, from now on (TEL-53). */
 int call_echo(struct call *call);

@@ -38,13 +38,17 @@ struct dial {
 	unsigned n_alive, n_busy, n_failed;
 	uint16_t failed_scode;   /* what the last failed one said */
 	uint8_t failed_q850;
+	uint8_t said_q850[OUTCOME_COUNT]; /* cause that a phone told itself, by what its answer meant */
+	char redirect[CALL_TEXT]; /* where the first 302 sends the call; empty: nowhere */
 	bool is_over;
 };
 
-static void note_failure(struct dial *dial, uint16_t scode, uint8_t q850)
+static void note_failure(struct dial *dial, uint16_t scode, uint8_t q850, bool is_said)
 {
 	const struct status_rule *rule = outcome_of_status(scode);
 
+	if (is_said)
+		dial->said_q850[rule->outcome] = q850;
 	if (rule->ends_all)
 		dial->is_over = true;
 	if (rule->outcome == OUTCOME_BUSY)
@@ -266,7 +270,7 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 
 		err = dial_invite(leg, &targets[leg->target], &identity);
 		if (err) {
-			note_failure(dial, err == -ENOTSUP ? 488 : 500, 0);
+			note_failure(dial, err == -ENOTSUP ? 488 : 500, 0, false);
 			leg_end(leg, 0, NULL, 0);
 			continue;
 		}
@@ -502,13 +506,17 @@ static void on_failure(struct dial *dial, const struct call_event *event)
 
 	if (ask_again(dial, event->leg, event->scode))
 		return;
-	note_failure(dial, event->scode, event->q850);
+	if (!event->body)
+		note_failure(dial, event->scode, event->q850, event->leg->q850_said);
+	else if (!dial->redirect[0])
+		str_ncpy(dial->redirect, event->body, sizeof(dial->redirect));
 	dial->n_alive--;
 	leg_end(event->leg, 0, NULL, 0);
 	if (was_heard)
 		hear_another(dial);
 }
 
+/* Phones read in SIP's own cause that somebody else has answered, and list no missed call. */
 static void cancel_all_but(struct dial *dial, const struct leg *keep, uint8_t q850)
 {
 	struct call *call = dial->call;
@@ -518,7 +526,7 @@ static void cancel_all_but(struct dial *dial, const struct leg *keep, uint8_t q8
 
 		le = le->next;
 		if (leg != call->a && leg != keep)
-			leg_end(leg, 487, NULL, q850);
+			leg_end(leg, keep ? 200 : 487, keep ? "Call completed elsewhere" : NULL, q850);
 	}
 }
 
@@ -574,7 +582,7 @@ static int on_answered(struct dial *dial, const struct call_event *event)
 		log_warn("call.answer_failed", "an answer could not be handed on",
 			 kv_text("linkedid", call->linkedid), kv_err(err));
 		leg_end(leg, 488, NULL, 0);
-		note_failure(dial, 488, 0);
+		note_failure(dial, 488, 0, false);
 		return err == -EHANGUP ? err : 0;
 	}
 
@@ -597,24 +605,33 @@ static int on_answered(struct dial *dial, const struct call_event *event)
 	return 0;
 }
 
-/* D-069: busy before no answer before unavailable; a lone technical refusal speaks for itself. */
+/*
+ * D-069: busy before no answer before unavailable; a lone technical refusal speaks for itself. The cause
+ * that a phone gave in a Reason header is the caller's too (RFC 3326).
+ */
 static void conclude(const struct dial *dial, bool timed_out, struct result *result)
 {
 	*result = (struct result){ .outcome = OUTCOME_UNAVAILABLE };
 
 	if (dial->winner) {
 		result->outcome = OUTCOME_ANSWERED;
+	} else if (dial->redirect[0] && !dial->is_over) {
+		result->outcome = OUTCOME_REDIRECTED;
+		str_ncpy(result->redirect, dial->redirect, sizeof(result->redirect));
 	} else if (timed_out) {
 		if (dial->has_rung)
 			result->outcome = OUTCOME_NO_ANSWER;
 	} else if (dial->n_busy) {
 		result->outcome = OUTCOME_BUSY;
+		result->q850 = dial->said_q850[OUTCOME_BUSY];
 	} else if (dial->n_failed) {
 		*result = (struct result){ .outcome = OUTCOME_FAILED,
 					   .scode = dial->failed_scode,
 					   .q850 = dial->failed_q850 };
-	} else if (dial->has_rung) {
-		result->outcome = OUTCOME_NO_ANSWER;
+	} else {
+		if (dial->has_rung)
+			result->outcome = OUTCOME_NO_ANSWER;
+		result->q850 = dial->said_q850[OUTCOME_UNAVAILABLE];
 	}
 }
 

@@ -99,13 +99,25 @@ void leg_end(struct leg *leg, uint16_t scode, const char *reason, uint8_t q850)
 		mem_deref(leg);
 }
 
+/* 300 to 302: the phone says where the call may go (RFC 3261 section 8.1.3.4). */
+static void find_redirect(struct pl *ret, char *buf, size_t size, const struct inv_event *event)
+{
+	*ret = pl_null;
+	if (event->scode >= 300 && event->scode <= 302 && !inv_redirect_user(buf, size, event->msg))
+		pl_set_str(ret, buf);
+}
+
 static void on_ended(struct leg *leg, const struct inv_event *event)
 {
+	const bool was_up = leg->state == LEG_UP;
 	struct call *call = leg->call;
+	char number[CALL_TEXT];
+	struct pl redirect;
 
 	leg->state = LEG_ENDED;
 	leg->scode = event->scode;
 	leg->q850 = event->q850;
+	leg->q850_said = event->q850_said;
 	leg->ended_by_peer = event->by_peer;
 	leg->inv = mem_deref(leg->inv);
 
@@ -114,11 +126,15 @@ static void on_ended(struct leg *leg, const struct inv_event *event)
 		return;
 	}
 
-	if (call->a == leg)
+	if (call->a == leg) {
+		if (was_up) /* why, for the other side and the CDR */
+			call->result.q850 = event->q850;
 		call_caller_gone(call);
-	else
-		call_post(call, CALL_EV_ENDED, leg, event->scode, event->q850, event->branch, NULL,
-			  NULL, NULL);
+		return;
+	}
+	find_redirect(&redirect, number, sizeof(number), event);
+	call_post(call, CALL_EV_ENDED, leg, event->scode, event->q850, event->branch, NULL, NULL,
+		  &redirect);
 }
 
 /* What a dialog says, to what a call hears; ENDED has its own path. */

@@ -56,6 +56,7 @@ struct leg {
 	uint32_t sdp_crc;                 /* of the text last sent; a change raises the version */
 	uint16_t scode;                   /* how it ended */
 	uint8_t q850;
+	bool q850_said;                   /* the peer told the cause itself */
 	bool ended_by_peer;
 	uint32_t early_branch;
 	int64_t answered_us;

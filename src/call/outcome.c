@@ -11,6 +11,7 @@ static const struct outcome_rule rules[OUTCOME_COUNT] = {
 	[OUTCOME_NOT_FOUND] = { 404, "Not Found", 1, "FAILED", "FAILED" },
 	[OUTCOME_FAILED] = { 500, "Server Internal Error", 41, "FAILED", "FAILED" },
 	[OUTCOME_HANGUP] = { 487, "Request Terminated", 16, "CANCELED", "CANCELED" },
+	[OUTCOME_REDIRECTED] = { 480, "Temporarily Unavailable", 23, "UNAVAILABLE", "CFWD" },
 };
 
 static const struct status_rule status_rules[] = {

@@ -14,6 +14,7 @@ enum outcome {
 	OUTCOME_NOT_FOUND,
 	OUTCOME_FAILED,
 	OUTCOME_HANGUP, /* the caller gave up */
+	OUTCOME_REDIRECTED, /* a phone sends the call elsewhere: result.redirect (TEL-46) */
 	OUTCOME_COUNT
 };
 
@@ -22,6 +23,7 @@ struct result {
 	enum outcome outcome;
 	uint16_t scode; /* SIP status for the caller; 0: the outcome's own */
 	uint8_t q850;   /* Q.850 cause; 0: the outcome's own */
+	char redirect[80]; /* a number; REDIRECTED only */
 };
 
 /* What an outcome means to the caller and in the CDR (PLT-62, PLT-63, D-067..D-069). */

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "call/call.h"
 #include "call/engine.h"
 #include "services/codes.h"
 #include "services/extension.h"
 #include "snapshot/snapshot.h"
+
+#define Q850_ROUTING 25 /* exchange routing error */
 
 /* BASE-39, D-067: over its limit an extension may not call either. */
 static bool caller_over_limit(const struct call *call)
@@ -38,29 +41,82 @@ static bool may_call(const struct call *call, struct result *result)
 	return true;
 }
 
-static int reach(struct call *call, struct result *result)
+static int reach(struct call *call, const char *number, struct result *result)
 {
 	const struct snap_extension *extension;
 	const struct code_service *service;
 
 	*result = (struct result){ .outcome = OUTCOME_NOT_FOUND };
 
-	service = codes_find(call->tenant, call->called); /* TEL-27: services first */
+	service = codes_find(call->tenant, number); /* TEL-27: services first */
 	if (service) {
-		call_step_enter(call, "service", service->name, NULL, call->called);
+		call_step_enter(call, "service", service->name, NULL, number);
 		return service->run_h(call, result);
 	}
 
 	/* D-074: a disabled extension is as if it were not there. */
-	extension = snap_extension_find(call->tenant, call->called, strlen(call->called));
+	extension = snap_extension_find(call->tenant, number, strlen(number));
 	if (!extension || !extension->enabled)
 		return 0;
 
-	str_ncpy(call->called_name, extension->display_name, sizeof(call->called_name));
+	if (!call->steps.head) /* the CDR's is the one that was dialled */
+		str_ncpy(call->called_name, extension->display_name, sizeof(call->called_name));
 	call_step_enter(call, "local_exten", extension->number, extension->display_name,
 			extension->number);
 
 	return extension_run(call, extension, result);
+}
+
+/* CHG-ENG-09, D-363: the path goes into the log, the caller hears that nobody is there. */
+static void drop_loop(const struct call *call, const char *number, struct result *result)
+{
+	char path[CALL_MAX_STEPS * 24] = "";
+	size_t len = 0;
+
+	for (struct le *le = call->steps.head; le && len < sizeof(path); le = le->next) {
+		const struct call_step *step = le->data;
+		int n = re_snprintf(path + len, sizeof(path) - len, "%s > ", step->destination_id);
+
+		if (n < 0)
+			break;
+		len += (size_t)n;
+	}
+	log_warn("pbx.loop.dropped", "a call was forwarded in a circle or too often; it is ended",
+		 kv_text("linkedid", call->linkedid), kv_text("path", path), kv_text("next", number));
+	*result = (struct result){ .outcome = OUTCOME_FAILED, .scode = 480, .q850 = Q850_ROUTING };
+}
+
+static bool is_loop(const struct call *call, const char *number)
+{
+	const struct call_step *last = list_ledata(list_tail(&call->steps));
+
+	return call->n_steps >= CALL_MAX_STEPS || (last && !strcmp(last->destination_num, number));
+}
+
+/*
+ * To the destination, and where its phones send the call on (TEL-46): what they may name is what their
+ * extension could reach inside the tenant.
+ */
+static int follow(struct call *call, struct result *result)
+{
+	char number[sizeof(result->redirect)];
+	int err;
+
+	err = reach(call, call->called, result);
+	while (!err && result->outcome == OUTCOME_REDIRECTED) {
+		str_ncpy(number, result->redirect, sizeof(number));
+		if (is_loop(call, number)) {
+			drop_loop(call, number, result);
+			break;
+		}
+		log_info("call.redirected", "a phone sends its call elsewhere",
+			 kv_text("linkedid", call->linkedid), kv_text("to", number));
+		call_step_exit(call, "CFWD");
+		call_forwarded(call);
+		err = reach(call, number, result);
+	}
+
+	return err;
 }
 
 void route_run(struct call *call, void *arg)
@@ -73,7 +129,7 @@ void route_run(struct call *call, void *arg)
 		return;
 	}
 
-	err = reach(call, &result);
+	err = follow(call, &result);
 	if (err)
 		return; /* the caller gave up: the call began as such */
 

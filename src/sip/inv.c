@@ -293,6 +293,7 @@ void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_
 					   .scode = scode,
 					   .reason = *reason,
 					   .q850 = q850 ? q850 : q850_from_sip(scode),
+					   .q850_said = q850 && msg,
 					   .by_peer = by_peer,
 					   .msg = msg });
 }
@@ -369,7 +370,6 @@ void inv_reply_later(struct inv *inv, const struct sip_msg *msg)
 
 static void on_bye(struct inv *inv, const struct sip_msg *msg)
 {
-	const uint8_t q850 = inv_msg_q850(msg);
 	struct pl reason;
 
 	inv_reply_plain(inv, msg, 200, NULL);
@@ -377,7 +377,7 @@ static void on_bye(struct inv *inv, const struct sip_msg *msg)
 		(void)inv_reply_send(inv, &inv->st, inv->msg, &(struct inv_reply){ .scode = 487 },
 				     NULL);
 	pl_set_str(&reason, inv_reason_text(200));
-	inv_finish(inv, 200, &reason, q850 ? q850 : 16, true, msg);
+	inv_finish(inv, 200, &reason, inv_msg_q850(msg), true, msg);
 }
 
 static void on_options(struct inv *inv, const struct sip_msg *msg)

@@ -46,6 +46,7 @@ struct inv_event {
 	uint16_t scode;
 	struct pl reason;
 	uint8_t q850;		   /* 0 none */
+	bool q850_said;		   /* ENDED: the peer told the cause itself (RFC 3326) */
 	bool by_peer;		   /* ENDED: the peer ended it */
 	uint32_t branch;	   /* PROGRESS */
 	struct pl sdp;		   /* text; l == 0: none */
@@ -124,6 +125,10 @@ int inv_refer_reply(struct inv *inv, uint16_t scode, const char *reason);
  * answered). ENDED follows at once in the next turn of the loop, the rest goes on by itself.
  */
 void inv_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850);
+
+/* Where a 3xx sends the call: the user of its best contact (RFC 3261 section 20.10), unescaped, or the number
+ * of a tel URI. -ENOENT: it names nobody. */
+int inv_redirect_user(char *buf, size_t size, const struct sip_msg *msg);
 
 /* Facts, borrowed. */
 const char *inv_callid(const struct inv *inv);

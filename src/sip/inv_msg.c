@@ -324,3 +324,50 @@ bool inv_msg_rack(const struct sip_msg *msg, uint32_t *rseq, uint32_t *cseq, str
 	*cseq = pl_u32(&b);
 	return true;
 }
+
+/* ------------------------------------------------------------------ redirection */
+
+struct best_contact {
+	struct pl user;
+	double q;
+};
+
+static bool redirect_handler(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
+{
+	struct best_contact *best = arg;
+	struct sip_addr addr;
+	struct pl user, value;
+	double q = 1.0;
+	(void)msg;
+
+	if (sip_addr_decode(&addr, &hdr->val))
+		return false;
+	user = pl_strcasecmp(&addr.uri.scheme, "tel") ? addr.uri.user : addr.uri.host;
+	if (!msg_param_decode(&addr.params, "q", &value))
+		q = pl_float(&value);
+	if (!user.l || q <= best->q)
+		return false;
+	best->user = user;
+	best->q = q;
+	return false;
+}
+
+int inv_redirect_user(char *buf, size_t size, const struct sip_msg *msg)
+{
+	struct best_contact best = { .q = 0.0 };
+	const char *params;
+
+	if (!msg)
+		return -ENOENT;
+	(void)sip_msg_hdr_apply(msg, true, SIP_HDR_CONTACT, redirect_handler, &best);
+	params = best.user.l ? memchr(best.user.p, ';', best.user.l) : NULL;
+	if (params)
+		best.user.l = (size_t)(params - best.user.p);
+	if (!best.user.l || re_snprintf(buf, size, "%H", uri_user_unescape, &best.user) < 0 || !buf[0])
+		return -ENOENT;
+	for (const char *p = buf; *p; p++) {
+		if ((unsigned char)*p <= 0x20 || *p == 0x7f)
+			return -ENOENT;
+	}
+	return 0;
+}

@@ -311,7 +311,8 @@ static void json_row(struct cdr_printer *printer, const struct column *columns, 
 		web_text_add(out, "]", 1);
 	}
 	if (printer->with_quality) /* written by us as JSON */
-		web_text_printf(out, ",\"quality\":%s", cdr->quality[0] ? cdr->quality : "[]");
+		web_text_printf(out, ",\"q850\":%u,\"quality\":%s", cdr->q850,
+				cdr->quality[0] ? cdr->quality : "[]");
 	web_text_add(out, "}", 1);
 }
 

@@ -7,6 +7,7 @@ import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone } from './lib/miniphone.js';
 import { freePorts } from './lib/ports.js';
 import type { Account, Pbx } from './lib/pbx.js';
+import { status } from './lib/sipmessage.js';
 import { Sipp } from './lib/sipp.js';
 
 // Debian's sipp speaks no TLS; transports.test.ts and calls.test.ts do.
@@ -43,7 +44,9 @@ ${more}Content-Length: 0
 let called: Sipp | undefined;
 
 /** sipp waits for calls; its address was registered by somebody else, as a provisioned phone's. */
-async function callee(pbx: Pbx, extension: string, name: string, way: Way): Promise<Sipp> {
+async function callee(
+  pbx: Pbx, extension: string, name: string, way: Way, change = (text: string): string => text,
+): Promise<Sipp> {
   const port = await freePorts(1);
   const account = pbx.account(extension);
   const registrar = await MiniPhone.open(account.username, account.secret, pbx.facts.sip.udp, {
@@ -51,7 +54,7 @@ async function callee(pbx: Pbx, extension: string, name: string, way: Way): Prom
   });
   expect(await registrar.register()).toBe(200);
   await registrar.close();
-  called = await Sipp.start({ scenario: scenario(name), port, transport: sippWay[way] });
+  called = await Sipp.start({ scenario: change(scenario(name)), port, transport: sippWay[way] });
   return called;
 }
 
@@ -101,22 +104,29 @@ for (const way of ['udp', 'tcp'] as const) {
       await play(pbx, 'uac_422', way);
     });
 
-    test('a phone that answers 302 is not at home: 480, and the CDR says UNAVAILABLE', async ({ pbx }) => {
+    test('[TEL-46] a phone that answers 302 sends the call on, as the forward set on it says', async ({ pbx }) => {
       const before = (await pbx.cdrs(0)).length;
-      const sipp = await callee(pbx, '103', 'uas_302', way);
+      const sipp = await callee(pbx, '103', 'uas_302', way, (text) => text.replace('<sip:102@', '<sip:104@'));
+      const far = await MiniPhone.open(pbx.account('104').username, pbx.account('104').secret, pbx.facts.sip.udp);
       const { username, secret } = pbx.account('101');
       const caller = await MiniPhone.open(username, secret, pbx.facts.sip.udp);
       try {
+        expect(await far.register()).toBe(200);
         expect(await caller.register()).toBe(200);
-        expect((await caller.call('103')).status).toBe(480);
+        const call = await caller.call('103');
+        expect(call.status).toBe(200);
+        expect(call.provisional.map(status)).toContain(181);
+        await caller.hangup(call);
+        expect(await far.register(0)).toBe(200);
       } finally {
         await caller.close();
+        await far.close();
       }
       await sipp.success(10_000);
       called = undefined;
       const rows = await pbx.cdrs(before + 1);
       expect(rows).toHaveLength(before + 1);
-      expect(rows[0]).toMatchObject({ status: 'UNAVAILABLE', called: '103' });
+      expect(rows[0]).toMatchObject({ status: 'OK', called: '103', answered_by: '104' });
     });
   });
 }
