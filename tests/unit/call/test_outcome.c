@@ -41,7 +41,7 @@ static void every_outcome_has_codes_of_the_closed_lists(void **state)
 	static const char *const statuses[] = { "OK",     "CANCELED",    "NOANSWER", "BUSY",
 						"FAILED", "UNAVAILABLE", "FORBIDDEN" };
 	static const char *const causes[] = { "NCC",  "CANCELED",    "NOANSWER",
-					      "BUSY", "UNAVAILABLE", "FAILED" };
+					      "BUSY", "UNAVAILABLE", "FAILED", "CFWD" };
 
 	for (int outcome = 0; outcome < OUTCOME_COUNT; outcome++) {
 		const struct outcome_rule *rule = outcome_rule((enum outcome)outcome);
