@@ -111,7 +111,6 @@ static int follow(struct call *call, struct result *result)
 		}
 		log_info("call.redirected", "a phone sends its call elsewhere",
 			 kv_text("linkedid", call->linkedid), kv_text("to", number));
-		call_step_exit(call, "CFWD");
 		call_forwarded(call);
 		err = reach(call, number, result);
 	}
