@@ -354,4 +354,18 @@ static inline void log_in(struct fix *f)
 	reply_free(&r);
 }
 
+/* The error code of an answer; "" none. */
+static inline const char *code_of(const struct reply *r)
+{
+	const char *code = json_string_value(json_object_get(r->json, "code"));
+
+	return code ? code : "";
+}
+
+#define ON_SERVER(text, f) { .name = text, .test_func = f, .setup_func = fix_setup, .teardown_func = fix_teardown }
+
+/* The same over PostgreSQL. */
+#define ON_POSTGRES(text, f)                                                                       \
+	{ text " (PostgreSQL)", f, fix_setup, fix_teardown, (void *)&testdb_kinds[DB_POSTGRES] }
+
 #endif
