@@ -181,25 +181,28 @@ static int status(struct ctl *ctl)
 	return is_complete ? CTL_OK : CTL_FAILED;
 }
 
-/* The switch answers in pages, so that no answer is larger than the bus carries. */
-static int ask_all(struct ctl *ctl, const char *subject, json_t **ret)
+/*
+ * Answers come in pages, so that none is larger than the bus carries; this asks for all of them. question:
+ * what each page is asked for with; stolen.
+ */
+static int ask_all(struct ctl *ctl, const char *subject, json_t *question, json_t **ret)
 {
 	json_t *items = json_array(), *page = NULL;
+	size_t before;
 	int code;
 
-	for (;;) {
-		const size_t before = json_array_size(items);
-
-		code = ask(ctl, subject, json_pack("{s:I}", "offset", (json_int_t)before), &page);
-		if (code)
-			break;
-		json_array_extend(items, json_object_get(page, "items"));
-		if (json_array_size(items) == before ||
-		    (int64_t)json_array_size(items) >= js_int(page, "total", 0))
-			break;
+	do {
+		before = json_array_size(items);
 		json_decref(page);
 		page = NULL;
-	}
+		json_object_set_new(question, "offset", json_integer((json_int_t)before));
+		code = ask(ctl, subject, json_copy(question), &page);
+		if (!code)
+			json_array_extend(items, json_object_get(page, "items"));
+	} while (!code && json_array_size(items) > before &&
+		 (int64_t)json_array_size(items) < js_int(page, "total", 0));
+
+	json_decref(question);
 	json_decref(page);
 	if (code) {
 		json_decref(items);
@@ -218,7 +221,7 @@ static int registrations(struct ctl *ctl)
 	size_t i;
 	int code;
 
-	code = ask_all(ctl, "cmd.switch.registrations", &items);
+	code = ask_all(ctl, "cmd.switch.registrations", json_object(), &items);
 	if (code)
 		goto out;
 	if (ctl->is_json) {
@@ -242,38 +245,6 @@ out:
 }
 
 /* ------------------------------------------------------------------ streams */
-
-/* As ask_all(), of the streams of one call (ids, borrowed) or of all (NULL). */
-static int ask_streams(struct ctl *ctl, json_t *ids, json_t **ret)
-{
-	json_t *items = json_array(), *page = NULL, *question;
-	int code;
-
-	for (;;) {
-		const size_t before = json_array_size(items);
-
-		question = json_pack("{s:I}", "offset", (json_int_t)before);
-		if (ids)
-			json_object_set(question, "ids", ids);
-		code = ask(ctl, "cmd.media.streams", question, &page);
-		if (code)
-			break;
-		json_array_extend(items, json_object_get(page, "items"));
-		if (json_array_size(items) == before ||
-		    (int64_t)json_array_size(items) >= js_int(page, "total", 0))
-			break;
-		json_decref(page);
-		page = NULL;
-	}
-	json_decref(page);
-	if (code) {
-		json_decref(items);
-		return code;
-	}
-
-	*ret = items;
-	return CTL_OK;
-}
 
 /* Tells each stream whose it is: call, and the account of the leg. */
 static void name_streams(json_t *streams, const json_t *calls)
@@ -361,19 +332,25 @@ static void print_streams(const json_t *streams)
 	json_decref(rows);
 }
 
+/* Of one call, or of all (NULL). */
+static int ask_streams(struct ctl *ctl, const json_t *call, json_t **ret)
+{
+	return ask_all(ctl, "cmd.media.streams",
+		       call ? json_pack("{s:o}", "ids", ids_of(call)) : json_object(), ret);
+}
+
 static int streams(struct ctl *ctl)
 {
-	json_t *all_calls = NULL, *items = NULL, *ids = NULL;
+	json_t *all_calls = NULL, *items = NULL;
 	const json_t *call = NULL;
-	int code = ask_all(ctl, "cmd.switch.calls", &all_calls);
+	int code = ask_all(ctl, "cmd.switch.calls", json_object(), &all_calls);
 
 	if (!code && ctl->argc) {
 		call = find_call(all_calls, ctl->argv[0]);
 		code = call ? CTL_OK : CTL_NOT_FOUND;
-		ids = call ? ids_of(call) : NULL;
 	}
 	if (!code)
-		code = ask_streams(ctl, ids, &items);
+		code = ask_streams(ctl, call, &items);
 	if (code)
 		goto out;
 
@@ -386,7 +363,6 @@ static int streams(struct ctl *ctl)
 out:
 	json_decref(all_calls);
 	json_decref(items);
-	json_decref(ids);
 	return code;
 }
 
@@ -396,15 +372,13 @@ out:
 static int call_detail(struct ctl *ctl, const json_t *all_calls)
 {
 	const json_t *call = find_call(all_calls, ctl->argv[0]);
-	json_t *items = NULL, *ids, *answer;
+	json_t *items = NULL, *answer;
 	int code;
 
 	if (!call)
 		return CTL_NOT_FOUND;
 
-	ids = ids_of(call);
-	code = ask_streams(ctl, ids, &items);
-	json_decref(ids);
+	code = ask_streams(ctl, call, &items);
 	if (code)
 		return code;
 
@@ -444,7 +418,7 @@ static int calls(struct ctl *ctl)
 	size_t i;
 	int code;
 
-	code = ask_all(ctl, "cmd.switch.calls", &items);
+	code = ask_all(ctl, "cmd.switch.calls", json_object(), &items);
 	if (code)
 		goto out;
 	if (ctl->argc) {

@@ -16,7 +16,7 @@
 #define MAX_QUEUE_BYTES  (24u * 1024 * 1024) /* not sent yet */
 #define MAX_QUEUE_FRAMES 20000u
 
-void bus_release(struct bus *bus)
+static void release(struct bus *bus)
 {
 	if (atomic_fetch_sub(&bus->refs, 1) > 1)
 		return;
@@ -42,7 +42,7 @@ void bus_release(struct bus *bus)
 	free(bus);
 }
 
-void bus_wake(const struct bus *bus)
+static void wake(const struct bus *bus)
 {
 	const uint64_t one = 1;
 
@@ -84,7 +84,7 @@ static int enqueue(struct bus *bus, struct packet *packet)
 		bus->out_tail->next = packet;
 	} else {
 		bus->out_head = packet;
-		bus_wake(bus); /* the thread may sleep; with a queue it is awake or waits for POLLOUT */
+		wake(bus); /* the thread may sleep; with a queue it is awake or waits for POLLOUT */
 	}
 	bus->out_tail = packet;
 	bus->out_bytes += packet->len;
@@ -194,7 +194,7 @@ int bus_request(struct bus *bus, const char *subject, json_t *data, unsigned tim
 		bus->pending = pending;
 		bus->n_pending++;
 		pending = NULL;
-		bus_wake(bus); /* its next timeout may be nearer now */
+		wake(bus); /* its next timeout may be nearer now */
 	}
 	pthread_mutex_unlock(&bus->lock);
 
@@ -282,7 +282,7 @@ void bus_reply(struct bus_reply *reply, int err, json_t *data)
 	free(text);
 	json_decref(data);
 	free(reply);
-	bus_release(bus);
+	release(bus);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -328,7 +328,7 @@ int bus_connect(struct bus **ret, const char *socket_path, const char *client_na
 out:
 	if (bus->fd >= 0)
 		(void)close(bus->fd);
-	bus_release(bus);
+	release(bus);
 	return err;
 }
 
@@ -338,14 +338,14 @@ void bus_close(struct bus *bus)
 		return;
 
 	atomic_store(&bus->is_stopping, true);
-	bus_wake(bus);
+	wake(bus);
 	(void)pthread_join(bus->thread, NULL);
 	pthread_mutex_lock(&bus->lock);
 	bus->generation++; /* answers that are still owed go nowhere */
 	atomic_store(&bus->is_connected, false);
 	pthread_mutex_unlock(&bus->lock);
 
-	bus_release(bus);
+	release(bus);
 }
 
 bool bus_connected(const struct bus *bus)

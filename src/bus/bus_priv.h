@@ -72,10 +72,7 @@ struct bus_reply {
 	uint32_t id, generation;
 };
 
-/* bus.c */
-void bus_release(struct bus *bus);
-void bus_wake(const struct bus *bus);
-/* NULL: too long, or no memory. */
+/* bus.c; NULL: too long, or no memory. */
 struct packet *bus_packet(enum frame_type type, uint32_t id, int32_t arg, const char *subject,
 			  const char *text, size_t text_len);
 
