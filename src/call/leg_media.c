@@ -222,7 +222,7 @@ int leg_media_wanted(struct sdesc **ret, const struct leg *leg)
 
 int leg_media_open(struct leg *leg, const struct sdesc *desc)
 {
-	const struct leg *near = leg->call->a;
+	const struct leg *near = leg->call->a; /* a call is best in one thread: nothing has to move */
 	const struct snap_sip *set = snap_sip(leg->engine->o.snap);
 	int err;
 
@@ -242,7 +242,7 @@ int leg_media_open(struct leg *leg, const struct sdesc *desc)
 					 .has_tos = true, /* PLT-39 */
 					 .tos = (uint8_t)((video ? set->tos_video : set->tos_audio) << 2),
 					 .ipv6 = sa_af(&leg->local) == AF_INET6,
-					 .near = near && near != leg ? near->streams[i] : NULL,
+					 .near = near && near->streams[i] ? near->streams[i] : leg->streams[0],
 					 .rtp_timeout_ms = line->kind == SDESC_AUDIO ? set->rtp_timeout_s * 1000 : 0,
 				 },
 				 on_media_event, leg);
@@ -282,7 +282,7 @@ static const char *print(struct leg *leg, const struct sdesc *desc)
 
 	for (size_t i = 0; i < desc->n_media; i++) {
 		if (leg->streams[i] && desc->media[i].port)
-			ports[i] = media_stream_port(leg->streams[i]);
+			ports[i] = media_stream_port(leg_secure_transport(leg, i));
 	}
 
 	leg_secure_print(leg, desc, &opts);
@@ -378,6 +378,7 @@ void leg_media_remote(struct leg *leg, struct sdesc *desc)
 	leg->remote = desc;
 
 	leg_media_tidy(leg);
+	leg_secure_group(leg, desc);
 	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
 		if (!leg->streams[i])
 			continue;
@@ -459,6 +460,7 @@ void leg_media_bridge(struct leg *a, struct leg *b)
 
 void leg_media_close(struct leg *leg)
 {
+	leg_secure_close(leg);
 	for (size_t i = 0; i < leg->n_streams; i++) {
 		bool is_sound = leg->remote && i < leg->remote->n_media &&
 				leg->remote->media[i].kind == SDESC_AUDIO;

@@ -44,10 +44,16 @@ struct line {
 	bool has_ice, remote_lite;
 	char ufrag[9], pwd[25];
 	char remote_ufrag[SDESC_MAX_UFRAG];
+	bool grouped;             /* we offered it in a bundle */
+	bool rides;               /* it is in the bundle: what is said above of a transport is not its own */
+	bool is_parted;           /* its stream uses the transport of another */
 };
 
 struct leg_secure {
 	struct line *lines[SDESC_MAX_MEDIA]; /* NULL: nothing said yet; most calls have one */
+	struct media_stream *carrier; /* has the transport of the bundle; NULL: there is none */
+	size_t carrier_line;      /* where what was agreed on it is; that line may be refused meanwhile */
+	size_t tagged;            /* the line that describes it */
 	enum { TRY_BESIDE, TRY_ALONE, TRY_PLAIN } attempt; /* at an account with "optional" */
 };
 
@@ -78,6 +84,12 @@ static enum policy policy_of(const struct leg *leg)
 	return leg->account->webrtc ? POLICY_WEBRTC : by_account[leg->account->srtp];
 }
 
+void leg_secure_close(struct leg *leg)
+{
+	if (leg->secure)
+		leg->secure->carrier = mem_deref(leg->secure->carrier);
+}
+
 /* What the peer's line proposes, or agrees to. */
 static enum mode mode_of(const struct sdesc_media *media, const struct sdesc_secure *said,
 			 enum policy policy)
@@ -104,17 +116,53 @@ static bool is_voice_or_video(const struct sdesc_media *media)
 	       (media->kind == SDESC_AUDIO || media->kind == SDESC_VIDEO);
 }
 
+static bool has_number(const struct sdesc_media *media, int pt)
+{
+	for (size_t i = 0; i < media->n_formats; i++) {
+		if (media->formats[i].pt == pt)
+			return true;
+	}
+	return false;
+}
+
+/* A packet says by its payload type alone which line it belongs to (RFC 9143 section 9.2). */
+static bool is_told_apart(const struct sdesc *desc, size_t line)
+{
+	const struct sdesc_media *media = &desc->media[line];
+
+	for (size_t i = 0; i < line; i++) {
+		if (!desc->media[i].port)
+			continue;
+		for (size_t k = 0; k < media->n_formats; k++) {
+			if (has_number(&desc->media[i], media->formats[k].pt))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Keys of SDES are a line's own; two ports per line cannot be shared. */
+static bool can_share(const struct sdesc_media *media, enum mode mode)
+{
+	return media->bundled && media->rtcp_mux && (mode == MODE_DTLS || mode == MODE_PLAIN);
+}
+
 bool leg_secure_carries(const struct leg *leg, const struct sdesc *desc, size_t line)
 {
 	const enum policy policy = policy_of(leg);
 	struct sdesc_secure said;
+	enum mode mode;
 
 	if (!is_voice_or_video(&desc->media[line]))
 		return false;
 	if (!desc->media[line].n_attrs && !desc->n_attrs && !sdesc_is_secure(&desc->media[line]))
 		return policy < POLICY_REQUIRE;
 	sdesc_secure_parse(&said, desc, line);
-	return may(policy, mode_of(&desc->media[line], &said, policy));
+	mode = mode_of(&desc->media[line], &said, policy);
+	if (desc->media[line].bundle_only &&
+	    (!can_share(&desc->media[line], mode) || !is_told_apart(desc, line)))
+		return false;
+	return may(policy, mode);
 }
 
 int leg_secure_check(const struct leg *leg, const struct sdesc *desc)
@@ -152,6 +200,7 @@ static void leg_secure_destructor(void *arg)
 {
 	struct leg_secure *secure = arg;
 
+	mem_deref(secure->carrier);
 	for (size_t i = 0; i < SDESC_MAX_MEDIA; i++)
 		mem_deref(secure->lines[i]);
 }
@@ -262,16 +311,114 @@ static void agree_ice(struct line *line, const struct sdesc_secure *said, bool i
 						   .n_candidates = said->n_candidates });
 }
 
+/* ------------------------------------------------------------------ one transport for several lines */
+
+static bool rides(const struct leg *leg, size_t i)
+{
+	return leg->secure && leg->secure->lines[i] && leg->secure->lines[i]->rides;
+}
+
+static bool may_ride(const struct leg *leg, const struct sdesc *desc, size_t i, bool is_offer)
+{
+	const struct sdesc_media *media = &desc->media[i];
+	const enum policy policy = policy_of(leg);
+	struct sdesc_secure said;
+
+	if (!desc->bundle || !leg->streams[i] || !media->port || !sdesc_is_rtp(media->proto) ||
+	    (!is_offer && !leg->secure->lines[i]->grouped))
+		return false;
+	sdesc_secure_parse(&said, desc, i);
+	return can_share(media, mode_of(media, &said, policy)) &&
+	       (media->bundle_only || is_told_apart(leg->local_desc, i));
+}
+
+/* The line that lent its transport has left the bundle and uses it alone. */
+static bool is_taken_back(const struct leg *leg)
+{
+	const size_t i = leg->secure->carrier_line;
+
+	return leg->secure->carrier && leg->streams[i] == leg->secure->carrier && !rides(leg, i);
+}
+
+void leg_secure_group(struct leg *leg, const struct sdesc *desc)
+{
+	const bool is_offer = leg->inv && inv_owes_answer(leg->inv);
+	size_t tagged = SDESC_MAX_MEDIA;
+
+	if (leg->direct || (!desc->bundle && (!leg->secure || !leg->secure->carrier)))
+		return;
+
+	for (size_t i = 0; i < desc->n_media && i < leg->n_streams; i++) {
+		struct line *line = line_of(leg, i);
+
+		if (!line)
+			return;
+		line->rides = may_ride(leg, desc, i, is_offer);
+		if (line->rides && (tagged == SDESC_MAX_MEDIA || i == desc->tagged))
+			tagged = i;
+	}
+	if (tagged == SDESC_MAX_MEDIA || is_taken_back(leg))
+		leg->secure->carrier = mem_deref(leg->secure->carrier);
+	if (tagged == SDESC_MAX_MEDIA)
+		return;
+	leg->secure->tagged = tagged;
+	if (!leg->secure->carrier) {
+		leg->secure->carrier = mem_ref(leg->streams[tagged]);
+		leg->secure->carrier_line = tagged;
+	}
+}
+
+const struct media_stream *leg_secure_transport(const struct leg *leg, size_t i)
+{
+	return rides(leg, i) ? leg->secure->carrier : leg->streams[i];
+}
+
+static struct line *transport_of(struct leg *leg, size_t i)
+{
+	return line_of(leg, rides(leg, i) ? leg->secure->carrier_line : i);
+}
+
+/* The stream takes the place in the bundle, or out of it, that its line has. */
+static void place(struct leg *leg, size_t i)
+{
+	const struct sdesc_media *ours = &leg->local_desc->media[i];
+	struct line *line = leg->secure->lines[i];
+	const bool is_parted = line->rides && leg->streams[i] != leg->secure->carrier;
+	uint8_t numbers[16] = { 0 };
+
+	for (size_t k = 0; is_parted && k < ours->n_formats; k++) {
+		if (ours->formats[k].pt >= 0)
+			numbers[ours->formats[k].pt / 8 % 16] |= (uint8_t)(1 << ours->formats[k].pt % 8);
+	}
+	if (is_parted || line->is_parted)
+		media_set_bundle(leg->streams[i], is_parted ? leg->secure->carrier : NULL, numbers);
+	line->is_parted = is_parted;
+}
+
+static void agree(struct line *line, const struct sdesc_secure *said, enum mode mode, bool is_offer,
+		  struct media_stream *stream)
+{
+	if (mode == MODE_SDES) {
+		agree_sdes(line, said, stream);
+	} else if (mode == MODE_DTLS) {
+		agree_dtls(line, said, stream);
+	} else {
+		if (line->mode > MODE_PLAIN)
+			media_set_secure(stream, &(struct media_secure){ .mode = MEDIA_PLAIN });
+		line->mode = MODE_PLAIN;
+	}
+	agree_ice(line, said, is_offer, stream);
+}
+
 void leg_secure_remote(struct leg *leg, const struct sdesc *desc, size_t i)
 {
 	const struct sdesc_media *media = &desc->media[i];
 	const bool is_offer = leg->inv && inv_owes_answer(leg->inv);
-	struct media_stream *stream = leg->streams[i];
-	struct line *line = line_of(leg, i);
+	struct line *line = line_of(leg, i), *transport = transport_of(leg, i);
 	struct sdesc_secure said;
 	enum mode mode;
 
-	if (!line)
+	if (!line || !transport)
 		return;
 
 	sdesc_secure_parse(&said, desc, i);
@@ -282,16 +429,12 @@ void leg_secure_remote(struct leg *leg, const struct sdesc *desc, size_t i)
 		str_ncpy(line->mid, said.mid, sizeof(line->mid));
 	}
 
-	if (mode == MODE_SDES) {
-		agree_sdes(line, &said, stream);
-	} else if (mode == MODE_DTLS) {
-		agree_dtls(line, &said, stream);
-	} else {
-		if (line->mode > MODE_PLAIN)
-			media_set_secure(stream, &(struct media_secure){ .mode = MEDIA_PLAIN });
-		line->mode = MODE_PLAIN;
-	}
-	agree_ice(line, &said, is_offer, stream);
+	place(leg, i);
+	if (!line->rides || i == leg->secure->tagged)
+		agree(transport, &said, mode, is_offer,
+		      line->rides ? leg->secure->carrier : leg->streams[i]);
+	if (transport != line)
+		line->mode = mode;
 }
 
 /* ------------------------------------------------------------------ our addresses */
@@ -416,65 +559,102 @@ static void put_ice(char *text, const struct leg *leg, struct line *line, uint16
 	(void)sdesc_put_attr(text, TEXT_BYTES, "end-of-candidates", NULL);
 }
 
+/* Of an offer of ours to a browser, before anything was agreed. */
+static void begin(struct line *line, size_t i)
+{
+	line->mux = line->has_ice = true;
+	(void)re_snprintf(line->mid, sizeof(line->mid), "%zu", i);
+	make_credentials(line);
+}
+
+static bool is_dtls(const struct leg *leg, const struct line *line)
+{
+	return line->mode ? line->mode == MODE_DTLS : policy_of(leg) == POLICY_WEBRTC;
+}
+
+static void print_transport(char *text, struct leg *leg, struct line *line, uint16_t port,
+			    bool is_answer)
+{
+	const enum policy policy = policy_of(leg);
+	const bool sdes = line->mode ? line->mode == MODE_SDES
+				     : policy == POLICY_REQUIRE ||
+					       (policy == POLICY_OFFER &&
+						leg->secure->attempt != TRY_PLAIN);
+
+	if (sdes)
+		put_sdes(text, line);
+	if (is_dtls(leg, line))
+		put_dtls(text, leg, line, is_answer);
+	if (line->has_ice)
+		put_ice(text, leg, line, port, line->mux);
+}
+
 static void print_line(struct sdesc_hop *hop, char *text, struct leg *leg, size_t i,
 		       const struct sdesc_media *media, uint16_t port, bool is_answer)
 {
-	const enum policy policy = policy_of(leg);
-	struct line *line = line_of(leg, i);
-	bool dtls, sdes;
+	struct line *line = line_of(leg, i), *transport = transport_of(leg, i);
 	char id[16];
 
-	if (!line || !sdesc_is_rtp(media->proto))
+	if (!line || !transport || !sdesc_is_rtp(media->proto))
 		return;
 
 	hop->proto = proto_of(leg, line, media);
 	if (!port)
 		return;
-	if (!is_answer && !line->mode && policy == POLICY_WEBRTC) {
-		line->mux = line->has_ice = true;
-		(void)re_snprintf(line->mid, sizeof(line->mid), "%zu", i);
-		make_credentials(line);
-	}
+	if (!is_answer && !line->mode && policy_of(leg) == POLICY_WEBRTC)
+		begin(line, i);
 
-	dtls = line->mode ? line->mode == MODE_DTLS : policy == POLICY_WEBRTC;
-	sdes = line->mode ? line->mode == MODE_SDES
-			  : policy == POLICY_REQUIRE ||
-				    (policy == POLICY_OFFER && leg->secure->attempt != TRY_PLAIN);
 	hop->rtcp_mux = line->mux;
 	if (line->mid[0])
 		(void)sdesc_put_attr(text, TEXT_BYTES, "mid", line->mid);
-	if (sdes)
-		put_sdes(text, line);
-	if (dtls)
-		put_dtls(text, leg, line, is_answer);
-	if (line->has_ice)
-		put_ice(text, leg, line, port, line->mux);
-	if (dtls) { /* a browser groups tracks by the first word */
+	if (!line->rides || i == leg->secure->tagged)
+		print_transport(text, leg, transport, port, is_answer);
+	if (is_dtls(leg, line)) { /* a browser groups tracks by the first word */
 		(void)re_snprintf(id, sizeof(id), "aoide a%zu", i);
 		(void)sdesc_put_attr(text, TEXT_BYTES, "msid", id);
 	}
 	hop->text = text;
 }
 
-/* One transport per line: a group of the first says so to those who would share one. */
-static void print_session(char *text, const struct leg *leg, const struct sdesc *desc,
+/*
+ * What rides, and in an offer also what may (each with a port of its own, that who knows no bundle
+ * takes). The tagged line comes first (RFC 9143 section 7.2).
+ */
+static bool put_group(char *text, struct leg *leg, const struct sdesc *desc,
+		      const struct sdesc_print_opts *opts, bool is_answer)
+{
+	char group[SDESC_MAX_MEDIA * (SDESC_MAX_MID + 1) + 8] = "BUNDLE";
+	const size_t first = leg->secure->carrier ? leg->secure->tagged : 0;
+	bool any = false;
+
+	for (size_t k = 0; k < desc->n_media; k++) {
+		const size_t i = !k ? first : k <= first ? k - 1 : k;
+		struct line *line = i < desc->n_media ? leg->secure->lines[i] : NULL;
+
+		if (!line)
+			continue;
+		line->grouped = desc->media[i].port && opts->ports[i] && line->mid[0] && line->mux &&
+				(line->rides || (!is_answer && policy_of(leg) == POLICY_WEBRTC &&
+						 is_told_apart(desc, i)));
+		if (!line->grouped)
+			continue;
+		(void)re_snprintf(group + strlen(group), sizeof(group) - strlen(group), " %s", line->mid);
+		any = true;
+	}
+	return any && sdesc_put_attr(text, TEXT_BYTES, "group", group);
+}
+
+static void print_session(char *text, struct leg *leg, const struct sdesc *desc,
 			  const struct sdesc_print_opts *opts, bool is_answer)
 {
-	const bool bundle = is_answer && leg->remote && leg->remote->bundle;
-	bool ice = false, grouped = false;
-	char group[SDESC_MAX_MID + 8];
+	bool ice = false;
 
+	(void)put_group(text, leg, desc, opts, is_answer);
 	for (size_t i = 0; i < desc->n_media; i++) {
-		const struct line *line = leg->secure->lines[i];
+		const struct line *line = leg->secure->lines[i] ? transport_of(leg, i) : NULL;
 
-		if (!line || !desc->media[i].port || !opts->ports[i])
-			continue;
-		ice = ice || (line->has_ice && !line->remote_lite);
-		if (!bundle || grouped || !line->mid[0])
-			continue;
-		(void)re_snprintf(group, sizeof(group), "BUNDLE %s", line->mid);
-		(void)sdesc_put_attr(text, TEXT_BYTES, "group", group);
-		grouped = true;
+		ice = ice || (line && desc->media[i].port && opts->ports[i] && line->has_ice &&
+			      !line->remote_lite);
 	}
 	if (ice)
 		(void)sdesc_put_attr(text, TEXT_BYTES, "ice-lite", NULL);

@@ -21,8 +21,20 @@ int leg_secure_check(const struct leg *leg, const struct sdesc *desc);
 /* True when we can agree on keys, or on none, for this line of the peer's. */
 bool leg_secure_carries(const struct leg *leg, const struct sdesc *desc, size_t line);
 
+/*
+ * The peer's description is in force: which of its lines share one transport (RFC 9143). Before
+ * leg_secure_remote() of its lines, when streams of refused ones are gone.
+ */
+void leg_secure_group(struct leg *leg, const struct sdesc *desc);
+
 /* The peer's line is in force: agrees and tells the stream. Before media_set_remote(). */
 void leg_secure_remote(struct leg *leg, const struct sdesc *desc, size_t line);
+
+/* The streams of the leg end. */
+void leg_secure_close(struct leg *leg);
+
+/* The stream whose port the line has: its own, or that of its bundle. */
+const struct media_stream *leg_secure_transport(const struct leg *leg, size_t line);
 
 /* Sets what only this hop says; the texts are good until the next call. */
 void leg_secure_print(struct leg *leg, const struct sdesc *desc, struct sdesc_print_opts *opts);

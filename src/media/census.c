@@ -86,13 +86,13 @@ void census_add(struct census *census, const struct stream *stream, unsigned thr
 	one = &census->v[census->n++];
 	*one = (struct census_stream){ .id = stream->id,
 				       .peer = stream->peer ? stream->peer->id : 0,
-				       .port = stream->slot ? stream->slot->port : 0,
+				       .port = stream->slot ? stream->wire->slot->port : 0,
 				       .room = !stream->slot,
 				       .thread = (uint8_t)thread,
 				       .video = stream->video,
 				       .music = stream->music,
 				       .secure = stream->secure != NULL };
-	print_addr(one->remote, sizeof(one->remote), &stream->dst);
+	print_addr(one->remote, sizeof(one->remote), &stream->wire->dst);
 	stream_stats(stream, &one->stats);
 }
 

@@ -208,6 +208,17 @@ struct media_ice {
 };
 void media_set_ice(struct media_stream *stream, const struct media_ice *ice);
 
+/*
+ * The stream uses the transport of another (RFC 9143): its port, its keys, its ICE, none of which are
+ * told for the stream itself. Before media_set_remote(), whose addresses then do not count. NULL: its
+ * own transport again.
+ *
+ * payload_types  bit n (of byte n / 8): what arrives with n is the stream's; no other of that transport
+ *                has it
+ */
+void media_set_bundle(struct media_stream *stream, const struct media_stream *carrier,
+		      const uint8_t payload_types[16]);
+
 /* ------------------------------------------------------------------ sounds */
 
 /*

@@ -173,6 +173,17 @@ void media_set_ice(struct media_stream *stream, const struct media_ice *ice)
 	}
 }
 
+void media_set_bundle(struct media_stream *stream, const struct media_stream *carrier,
+		      const uint8_t payload_types[16])
+{
+	struct mp_bundle *msg = client_stream_message(stream, MP_BUNDLE);
+
+	if (!msg || !carrier)
+		return;
+	msg->carrier = carrier->id;
+	memcpy(msg->payload_types, payload_types, sizeof(msg->payload_types));
+}
+
 /* ------------------------------------------------------------------ sounds */
 
 void media_moh_set(struct media *media, uint32_t moh_class, const char *const *paths, size_t n,

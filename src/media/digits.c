@@ -18,7 +18,7 @@
 
 static bool may_send(const struct stream *stream)
 {
-	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
+	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->wire->dst);
 }
 
 bool digits_are_tones(const struct stream *stream)

@@ -18,7 +18,7 @@ void relay_send_own(struct relay *relay, struct stream *stream, enum out_source 
 
 bool relay_may_send(const struct stream *stream)
 {
-	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
+	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->wire->dst);
 }
 
 /* Thousands that are held do not fit the cache: the next but one comes into it, and what the next has. */

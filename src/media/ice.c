@@ -394,19 +394,6 @@ int agent_tick(struct agent *agent, struct relay *relay, struct stream *stream)
 
 /* ------------------------------------------------------------------ commands */
 
-static void detach_from_sdp(struct stream *stream)
-{
-	path_disconnect(stream->slot);
-	memset(&stream->dst, 0, sizeof(stream->dst));
-	memset(&stream->src, 0, sizeof(stream->src));
-	memset(&stream->sdp, 0, sizeof(stream->sdp));
-	memset(&stream->sdp_rtcp, 0, sizeof(stream->sdp_rtcp));
-	memset(&stream->rtcp_dst, 0, sizeof(stream->rtcp_dst));
-	memset(&stream->local, 0, sizeof(stream->local));
-	stream->rank = 0;
-	stream->locked = false;
-}
-
 /* What was nominated before a restart is used until something new is. */
 static void restart(struct agent *agent, uint64_t now_us)
 {
@@ -433,7 +420,7 @@ int agent_set(struct agent **ret, struct relay *relay, struct stream *stream,
 		(void)RAND_bytes((uint8_t *)&agent->tie_breaker, sizeof(agent->tie_breaker));
 		agent->controlling = msg->flags & MP_ICE_CONTROLLING;
 		agent->started_us = relay->now_us;
-		detach_from_sdp(stream);
+		path_forget_remote(stream);
 		*ret = agent;
 	} else if (strcmp(agent->said.remote_ufrag, msg->remote_ufrag) ||
 		   strcmp(agent->said.ufrag, msg->ufrag)) {

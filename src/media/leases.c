@@ -11,6 +11,7 @@
 
 #define TOS_AUDIO 0xb8 /* EF, D-082 */
 #define TOS_VIDEO 0x88 /* AF41 */
+#define MAX_COMPANY 64
 #define POOL_PRESS_MS 20 /* how often the relays are made to give closed streams back at once */
 
 /* ------------------------------------------------------------------ the table */
@@ -71,11 +72,37 @@ static void table_out(struct control *control, struct lease *lease, struct strea
 	stream->relay->n_streams--;
 }
 
+static void bundle_out(struct stream *stream)
+{
+	struct stream *before = stream->bundled;
+
+	while (before && before->bundled != stream)
+		before = before->bundled;
+	if (before)
+		before->bundled = stream->bundled == before ? NULL : stream->bundled;
+	stream->bundled = NULL;
+}
+
+static void bundle_in(struct stream *stream, struct stream *carrier)
+{
+	stream->bundled = carrier->bundled ? carrier->bundled : carrier;
+	carrier->bundled = stream;
+}
+
+static void bridge_out(struct stream *stream)
+{
+	if (stream->bridged)
+		stream->bridged->bridged = NULL;
+	stream->bridged = NULL;
+}
+
 /* The relay lets go of it first; REV_CLOSED frees it. */
 static void stream_close(struct control *control, struct lease *lease, struct stream *stream,
 			 bool want_stats)
 {
 	table_out(control, lease, stream);
+	bundle_out(stream);
+	bridge_out(stream);
 	stream->want_stats = want_stats;
 	control->n_closing++;
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_CLOSE, .stream = stream },
@@ -288,6 +315,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 
 	stream->id = msg->hdr.stream;
 	stream->lease = conn->lease->id;
+	stream->wire = stream;
 	stream->slot = slot;
 	stream->video = msg->flags & MP_OPEN_VIDEO;
 	stream->mux = msg->flags & MP_OPEN_MUX;
@@ -336,6 +364,7 @@ static void on_room_open(struct conn *conn, struct stream *none, const struct mp
 		return;
 	}
 	stream->id = hdr->stream;
+	stream->wire = stream;
 	stream->lease = conn->lease->id;
 	stream->relay = choose_relay(conn->control, NULL);
 	stream->room_hz = ((const struct mp_room_open *)hdr)->hz;
@@ -367,19 +396,70 @@ static void on_remote(struct conn *conn, struct stream *stream, const struct mp_
 	stream->has_remote = true;
 }
 
+struct company { /* streams that change thread together */
+	struct stream *v[MAX_COMPANY];
+	unsigned n;
+};
+
+static bool is_in(const struct company *company, const struct stream *stream)
+{
+	for (unsigned i = 0; i < company->n; i++) {
+		if (company->v[i] == stream)
+			return true;
+	}
+	return false;
+}
+
+static void add(struct company *company, struct stream *stream)
+{
+	if (stream && company->n < MAX_COMPANY && !is_in(company, stream))
+		company->v[company->n++] = stream;
+}
+
+/*
+ * Those that share a transport cannot be parted, and those that they are bridged to come with them. Its
+ * own bridge ends, or is the reason for the move.
+ */
+static void gather(struct company *company, struct stream *stream)
+{
+	company->n = 0;
+	add(company, stream);
+	for (unsigned i = 0; stream->bundled && i < company->n; i++) {
+		for (struct stream *s = company->v[i]->bundled; s && s != company->v[i]; s = s->bundled)
+			add(company, s);
+		if (i)
+			add(company, company->v[i]->bridged);
+	}
+}
+
 /* The legs of one bridge live in one thread, so that no packet needs a lock. */
 static void move(struct stream *stream, struct relay *to)
 {
-	struct relay *from = stream->relay;
+	struct company company;
 
-	if (from == to)
+	if (stream->relay == to)
 		return;
-	relay_post_wait(from, &(struct relay_cmd){ .type = RCMD_DETACH, .stream = stream });
-	from->n_streams--;
-	to->n_streams++;
-	stream->relay = to;
-	stream->slot->relay = to;
-	relay_post(to, &(struct relay_cmd){ .type = RCMD_ATTACH, .stream = stream }, true);
+	gather(&company, stream);
+	for (unsigned i = 0; i < company.n; i++)
+		relay_post_wait(company.v[i]->relay,
+				&(struct relay_cmd){ .type = RCMD_DETACH, .stream = company.v[i] });
+
+	for (unsigned i = 0; i < company.n; i++) {
+		struct stream *s = company.v[i];
+
+		s->relay->n_streams--;
+		to->n_streams++;
+		s->relay = to;
+		s->slot->relay = to;
+		relay_post(to, &(struct relay_cmd){ .type = RCMD_ATTACH, .stream = s }, true);
+	}
+	for (unsigned i = 0; i < company.n; i++) {
+		struct stream *s = company.v[i];
+
+		if (s->bridged && is_in(&company, s->bridged))
+			relay_post(to, &(struct relay_cmd){ .type = RCMD_BRIDGE, .stream = s,
+							    .other = s->bridged }, true);
+	}
 }
 
 static void on_bridge(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
@@ -388,7 +468,14 @@ static void on_bridge(struct conn *conn, struct stream *stream, const struct mp_
 
 	if (!other || other->lease != conn->lease->id || other->room_hz)
 		return; /* it has just failed, which was said */
-	move(other, stream->relay);
+	bridge_out(stream);
+	bridge_out(other);
+	if (other->bundled && !stream->bundled)
+		move(stream, other->relay);
+	else
+		move(other, stream->relay);
+	stream->bridged = other;
+	other->bridged = stream;
 	relay_post(stream->relay,
 		   &(struct relay_cmd){ .type = RCMD_BRIDGE, .stream = stream, .other = other }, false);
 }
@@ -407,12 +494,37 @@ static void on_room_join(struct conn *conn, struct stream *stream, const struct 
 		return;
 	}
 	memcpy(cmd.msg, hdr, hdr->size);
+	bridge_out(stream);
 	move(stream, room->relay);
 	relay_post(room->relay, &cmd, true);
 }
 
+/* The streams of one transport live in its thread. */
+static void on_bundle(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
+{
+	const uint64_t id = ((const struct mp_bundle *)hdr)->carrier;
+	struct stream *carrier = id ? stream_find(conn->control, id) : NULL;
+	struct relay_cmd cmd = { .type = RCMD_BUNDLE, .stream = stream, .other = carrier };
+
+	if (id && (!carrier || carrier->lease != conn->lease->id || carrier->room_hz))
+		return; /* it has just failed, which was said */
+	cmd.msg = malloc(hdr->size);
+	if (!cmd.msg) {
+		say_failed(conn, hdr->stream, -ENOMEM);
+		return;
+	}
+	memcpy(cmd.msg, hdr, hdr->size);
+	bundle_out(stream);
+	if (carrier) {
+		move(stream, carrier->relay);
+		bundle_in(stream, carrier);
+	}
+	relay_post(stream->relay, &cmd, true);
+}
+
 static void on_unbridge(struct conn *conn, struct stream *stream, const struct mp_hdr *hdr)
 {
+	bridge_out(stream);
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_UNBRIDGE, .stream = stream },
 		   false);
 }
@@ -506,6 +618,7 @@ static const struct verb {
 	[MP_ADOPT] = { on_adopt, .tells_missing = true, .room = true },
 	[MP_ABANDON] = { on_abandon, .room = true },
 	[MP_SECURE] = { on_message },
+	[MP_BUNDLE] = { on_bundle },
 	[MP_ICE] = { on_message },
 	[MP_CANDIDATE] = { on_message },
 	[MP_LISTEN] = { on_message },

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include "media/audio.h"
+#include "media/bundle.h"
 #include "media/codec.h"
 #include "media/quality.h"
 #include "media/secure.h"
@@ -53,11 +54,12 @@ static int send_one(int fd, const struct msghdr *msg)
 	return len < 0 ? -1 : 1;
 }
 
-static void send_all(struct relay *relay, struct stream *stream, int fd, const union net_addr *dst,
+/* From the socket fd of a wire. */
+static void send_all(struct relay *relay, struct stream *wire, int fd, const union net_addr *dst,
 		     struct mmsghdr *msgs, unsigned n)
 {
 	_Alignas(struct cmsghdr) uint8_t control[64] = { 0 };
-	bool connected = fd == stream->slot->rtp.fd && stream->slot->connected;
+	bool connected = fd == wire->slot->rtp.fd && wire->slot->connected;
 	unsigned done = 0;
 	bool retried = false;
 
@@ -68,8 +70,8 @@ static void send_all(struct relay *relay, struct stream *stream, int fd, const u
 		hdr->msg_namelen = connected ? 0 : net_addr_len(dst);
 		hdr->msg_control = NULL;
 		hdr->msg_controllen = 0;
-		if (!connected && stream->slot->keep_unconnected)
-			name_source(hdr, &stream->local, control);
+		if (!connected && wire->slot->keep_unconnected)
+			name_source(hdr, &wire->local, control);
 	}
 
 	while (done < n) {
@@ -145,13 +147,14 @@ void path_send(struct relay *relay, struct stream *stream, const struct iovec *i
 		return;
 	}
 	count_sent(relay, stream, bytes);
-	send_all(relay, stream, stream->slot->rtp.fd, &stream->dst, &msg, 1);
+	send_all(relay, stream->wire, stream->wire->slot->rtp.fd, &stream->wire->dst, &msg, 1);
 }
 
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len)
 {
 	bool mux = stream->flags & MP_REMOTE_MUX;
-	const union net_addr *dst = mux ? &stream->dst : &stream->rtcp_dst;
+	struct stream *wire = stream->wire;
+	const union net_addr *dst = mux ? &wire->dst : &wire->rtcp_dst;
 	struct iovec iov = { .iov_base = data, .iov_len = len };
 	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
 
@@ -162,12 +165,12 @@ void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, s
 		return;
 	}
 	relay->local.tx_packets++;
-	send_all(relay, stream, mux ? stream->slot->rtp.fd : stream->slot->rtcp.fd, dst, &msg, 1);
+	send_all(relay, wire, mux ? wire->slot->rtp.fd : wire->slot->rtcp.fd, dst, &msg, 1);
 }
 
 static bool may_send(const struct stream *stream)
 {
-	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->dst);
+	return (stream->flags & MP_REMOTE_SEND) && net_addr_isset(&stream->wire->dst);
 }
 
 /* ------------------------------------------------------------------ latching */
@@ -180,6 +183,19 @@ void path_disconnect(struct slot *slot)
 		(void)connect(slot->rtp.fd, &none, sizeof(none)); /* UDP: cannot fail */
 	slot->connected = false;
 	slot->keep_unconnected = false;
+}
+
+void path_forget_remote(struct stream *stream)
+{
+	path_disconnect(stream->slot);
+	memset(&stream->dst, 0, sizeof(stream->dst));
+	memset(&stream->src, 0, sizeof(stream->src));
+	memset(&stream->sdp, 0, sizeof(stream->sdp));
+	memset(&stream->sdp_rtcp, 0, sizeof(stream->sdp_rtcp));
+	memset(&stream->rtcp_dst, 0, sizeof(stream->rtcp_dst));
+	memset(&stream->local, 0, sizeof(stream->local));
+	stream->rank = RANK_NONE;
+	stream->locked = false;
 }
 
 /*
@@ -322,7 +338,7 @@ void path_set_remote(struct relay *relay, struct stream *stream, const struct mp
 	if (other_formats)
 		audio_formats_changed(relay, stream);
 
-	if (stream->ice || (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp)))
+	if (stream->ice || stream->wire != stream || (!anew && net_addr_same(&sdp_rtcp, &stream->sdp_rtcp)))
 		return;
 
 	if (anew) {
@@ -510,7 +526,7 @@ static bool take_rtp(struct relay *relay, struct stream *stream, const struct ms
 	struct hdr_rtp hdr;
 	bool passes, changed;
 
-	if (hdr_rtp_parse(&hdr, data, len) || !source_ok(relay, stream, msg)) {
+	if (hdr_rtp_parse(&hdr, data, len) || !source_ok(relay, stream->wire, msg)) {
 		drop(relay, stream);
 		return false;
 	}
@@ -602,7 +618,7 @@ static void pass_rtcp(struct relay *relay, struct stream *stream, uint8_t *data,
 static void take_rtcp(struct relay *relay, struct stream *stream, const struct sock *sock,
 		      const union net_addr *from, uint8_t *data, size_t len)
 {
-	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream, from, sock->is_rtcp)) {
+	if (!hdr_is_rtcp(data, len) || !rtcp_source_ok(stream->wire, from, sock->is_rtcp)) {
 		drop(relay, stream);
 		return;
 	}
@@ -614,6 +630,33 @@ static void take_rtcp(struct relay *relay, struct stream *stream, const struct s
 		pass_rtcp(relay, stream, data, len);
 	else if (report_take(relay, stream, data, len))
 		drop(relay, stream);
+}
+
+/*
+ * A compound may speak of several lines of a bundle: each hears what concerns it. What is protected
+ * grows at its end, so all but the last are copied.
+ */
+static void take_bundled_rtcp(struct relay *relay, struct stream *carrier, const struct sock *sock,
+			      const union net_addr *from, uint8_t *data, size_t len)
+{
+	uint8_t part[RELAY_MAX_PACKET + SECURE_TRAILER];
+	struct stream *line = NULL;
+	size_t begin = 0, at = 0;
+
+	while (at + 4 <= len) {
+		size_t size = 4 + 4u * (size_t)(data[at + 2] << 8 | data[at + 3]);
+		struct stream *whose =
+			size <= len - at ? bundle_report_line(carrier, data + at, size) : NULL;
+
+		if (whose && line && whose != line) {
+			memcpy(part, data + begin, at - begin);
+			take_rtcp(relay, line, sock, from, part, at - begin);
+			begin = at;
+		}
+		line = whose ? whose : line;
+		at += size;
+	}
+	take_rtcp(relay, line ? line : carrier, sock, from, data + begin, len - begin);
 }
 
 /*
@@ -637,49 +680,66 @@ static bool take_raw(struct relay *relay, struct stream *stream, const struct so
 	return peer && peer->flags & MP_REMOTE_RAW && net_addr_isset(&peer->dst);
 }
 
+static void send_passed(struct relay *relay, struct stream *to, unsigned n)
+{
+	struct stream *wire = to->wire;
+
+	send_all(relay, wire, wire->slot->rtp.fd, &wire->dst, relay->out, n);
+}
+
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
 {
+	const bool is_shared = stream->bundle;
+	struct stream *line = stream, *to = NULL; /* whose packet it is; whom those that wait are for */
 	unsigned n_out = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct msghdr *msg = &relay->in[i].msg_hdr;
 		uint8_t *data = relay->in_data[i];
-		size_t len = relay->in[i].msg_len;
+		size_t len = relay->in[i].msg_len, bytes;
 
 		relay->local.rx_packets++;
 		if (len > RELAY_MAX_PACKET || msg->msg_flags & MSG_TRUNC) {
 			drop(relay, stream);
-		} else if (stream->flags & MP_REMOTE_RAW) {
+			continue;
+		}
+		if (stream->flags & MP_REMOTE_RAW) {
 			if (!take_raw(relay, stream, sock, msg, len))
 				continue;
-			relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
-			relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
-			relay->out[n_out].msg_hdr.msg_iovlen = 1;
-			count_sent(relay, stream->peer, len);
-			n_out++;
-		} else if (stream->secure &&
-			   !secure_receive(relay, stream, sock, msg, data, &len)) {
-			continue;
-		} else if (sock->is_rtcp || hdr_is_rtcp(data, len)) {
-			take_rtcp(relay, stream, sock, msg->msg_name, data, len);
-		} else if (take_rtp(relay, stream, msg, data, len)) {
-			size_t bytes = len;
-
-			if (stream->peer->secure &&
-			    !secure_protect(stream->peer, data, &len, false)) {
+			bytes = len;
+		} else {
+			if (stream->secure && !secure_receive(relay, stream, sock, msg, data, &len))
+				continue;
+			if (sock->is_rtcp || hdr_is_rtcp(data, len)) {
+				if (is_shared)
+					take_bundled_rtcp(relay, stream, sock, msg->msg_name, data, len);
+				else
+					take_rtcp(relay, stream, sock, msg->msg_name, data, len);
+				continue;
+			}
+			if (is_shared)
+				line = bundle_line(stream, data, len);
+			if (!take_rtp(relay, line, msg, data, len))
+				continue;
+			bytes = len;
+			if (line->peer->secure && !secure_protect(line->peer, data, &len, false)) {
 				relay->local.dropped++;
 				continue;
 			}
-			relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
-			relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
-			relay->out[n_out].msg_hdr.msg_iovlen = 1;
-			count_sent(relay, stream->peer, bytes);
-			n_out++;
+			if (n_out && to != line->peer) {
+				send_passed(relay, to, n_out);
+				n_out = 0;
+			}
 		}
+		to = line->peer;
+		relay->out_iov[n_out] = (struct iovec){ .iov_base = data, .iov_len = len };
+		relay->out[n_out].msg_hdr.msg_iov = &relay->out_iov[n_out];
+		relay->out[n_out].msg_hdr.msg_iovlen = 1;
+		count_sent(relay, to, bytes);
+		n_out++;
 	}
 	if (n_out)
-		send_all(relay, stream->peer, stream->peer->slot->rtp.fd, &stream->peer->dst, relay->out,
-			 n_out);
+		send_passed(relay, to, n_out);
 }
 
 static int receive(struct relay *relay, int fd, bool want_control)

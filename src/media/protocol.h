@@ -22,7 +22,7 @@
  * within MEDIA_LEASE_MS end.
  */
 #define MP_MAGIC      0x41504d31u /* "1MPA" */
-#define MP_VERSION    2
+#define MP_VERSION    3
 #define MP_MAX_PACKET 16384
 
 enum mp_type {
@@ -52,6 +52,7 @@ enum mp_type {
 	MP_ROOM_OPEN,   /* a mixer: a stream without a socket; MP_PLAY and MP_RECORD take its id */
 	MP_ROOM_JOIN,   /* a stream enters a room, or changes how it takes part */
 	MP_ROOM_LEAVE,
+	MP_BUNDLE,      /* the stream uses the transport of another one */
 	MP_LISTEN,      /* which ways of sending digits are looked for in what arrives */
 
 	/* media to switch */
@@ -181,6 +182,12 @@ struct mp_digit { /* MP_DTMF_SEND and MP_DTMF */
 	uint8_t event; /* RFC 4733: 0-9, 10 *, 11 #, 12-15 A-D */
 	uint8_t zero[3];
 	uint32_t duration_ms;
+};
+
+struct mp_bundle {
+	struct mp_hdr hdr;
+	uint64_t carrier; /* 0: its own transport again */
+	uint8_t payload_types[16]; /* that arrive for it: a bit each, from the lowest of the first byte */
 };
 
 enum mp_secure_mode { MP_SECURE_OFF, MP_SECURE_SDES, MP_SECURE_DTLS, MP_SECURE_MODES };

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "media/audio.h"
+#include "media/bundle.h"
 #include "media/play.h"
 #include "media/record.h"
 #include "media/room.h"
@@ -279,7 +280,7 @@ static void slot_tos(struct slot *slot, uint8_t tos)
 			 slot->ipv6 ? IPV6_TCLASS : IP_TOS, &value, sizeof(value));
 }
 
-static void slot_begin(struct relay *relay, struct slot *slot, struct stream *stream)
+void relay_slot_begin(struct relay *relay, struct slot *slot, struct stream *stream)
 {
 	if (slot->muted) {
 		path_drain(relay, &slot->rtp);
@@ -299,7 +300,7 @@ static void on_open(struct relay *relay, const struct relay_cmd *cmd)
 	cmd->stream->heard_at_us = relay->now_us;
 	list_in(relay, cmd->stream);
 	if (cmd->stream->slot)
-		slot_begin(relay, cmd->stream->slot, cmd->stream);
+		relay_slot_begin(relay, cmd->stream->slot, cmd->stream);
 	else if (room_open(relay, cmd->stream))
 		log_error("media.room.memory", "a room cannot be made: out of memory");
 }
@@ -320,6 +321,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 	stream->closing = true;
 	is_recorded = record_close(relay, stream);
 	report_bye(relay, stream);
+	bundle_leave(relay, stream);
 	list_out(relay, stream);
 	play_close(stream);
 	listen_close(stream);
@@ -340,7 +342,7 @@ static void on_remote(struct relay *relay, const struct relay_cmd *cmd)
 {
 	path_set_remote(relay, cmd->stream, &cmd->u.remote);
 	if (cmd->stream->secure)
-		secure_tick(relay, cmd->stream);
+		secure_tick(relay, cmd->stream->wire);
 }
 
 static void on_bridge(struct relay *relay, const struct relay_cmd *cmd)
@@ -369,6 +371,18 @@ static void on_join(struct relay *relay, const struct relay_cmd *cmd)
 	unbridge(relay, cmd->stream);
 	if (!cmd->other->room || room_join(relay, cmd->stream, cmd->other, (const void *)cmd->msg))
 		log_error("media.room.join", "a stream could not enter its room: out of memory");
+	free(cmd->msg);
+}
+
+static void on_bundle(struct relay *relay, const struct relay_cmd *cmd)
+{
+	const struct mp_bundle *msg = (const void *)cmd->msg;
+
+	if (!cmd->other)
+		bundle_leave(relay, cmd->stream);
+	else if (bundle_join(relay, cmd->stream, cmd->other, msg->payload_types))
+		log_error("media.bundle", "a stream cannot share the transport of another: out of memory",
+			  kv_int("stream", (int64_t)cmd->stream->id));
 	free(cmd->msg);
 }
 
@@ -457,7 +471,7 @@ static void (*const cmd_table[])(struct relay *relay, const struct relay_cmd *cm
 	[RCMD_SLOT_REMOVE] = on_slot_remove, [RCMD_SYNC] = on_sync,
 	[RCMD_CENSUS] = on_census,
 	[RCMD_STOP] = on_stop,		 [RCMD_MESSAGE] = on_message,
-	[RCMD_JOIN] = on_join,
+	[RCMD_JOIN] = on_join,		 [RCMD_BUNDLE] = on_bundle,
 };
 
 static void run_commands(struct relay *relay)
@@ -490,7 +504,7 @@ static void housekeeping(struct relay *relay)
 	for (struct stream *s = relay->streams; s; s = s->next) {
 		struct relay_ev ev = { .type = REV_TIMEOUT, .id = s->id, .lease = s->lease };
 
-		if (s->secure)
+		if (s->secure && s->wire == s)
 			secure_tick(relay, s);
 		listen_stale(relay, s);
 		report_due(relay, s);

@@ -38,6 +38,7 @@ enum relay_cmd_type {
 	RCMD_BRIDGE,
 	RCMD_UNBRIDGE,
 	RCMD_JOIN,   /* stream enters the room other; msg is its struct mp_room_join */
+	RCMD_BUNDLE, /* stream uses the transport of other (NULL: its own); msg is its struct mp_bundle */
 	RCMD_MUSIC,
 	RCMD_MUSIC_STOP,
 	RCMD_DTMF,
@@ -56,7 +57,7 @@ struct relay_cmd {
 	enum relay_cmd_type type;
 	struct stream *stream, *other;
 	struct slot *slot;
-	struct mp_hdr *msg; /* RCMD_MESSAGE: allocated, freed by the relay */
+	struct mp_hdr *msg; /* allocated, freed by the relay */
 	sem_t *done;
 	struct census *census; /* RCMD_CENSUS */
 	union {
@@ -185,6 +186,9 @@ void *relay_tell(struct relay *relay, const struct stream *stream, uint16_t type
 typedef void(relay_verb_h)(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 extern relay_verb_h *const relay_verbs[MP_TYPES];
 
+/* What arrives at the slot is the stream's from now on. */
+void relay_slot_begin(struct relay *relay, struct slot *slot, struct stream *stream);
+
 /* The stream is over: the control thread may free it. */
 void relay_tell_closed(struct relay *relay, struct stream *stream);
 
@@ -211,6 +215,8 @@ void path_local(union net_addr *ret, const struct msghdr *msg);
 bool path_source_ok(struct relay *relay, struct stream *stream, const struct sock *sock,
 		    const struct msghdr *msg);
 void path_disconnect(struct slot *slot);
+/* What SDP said of addresses, and who was heard, do not count any more. */
+void path_forget_remote(struct stream *stream);
 void path_drain(struct relay *relay, struct sock *sock);
 
 /* generate.c: what we send ourselves, every RELAY_TICK_MS */

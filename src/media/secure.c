@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/re.h"
 #include "media/binding.h"
+#include "media/bundle.h"
 #include "media/dtls.h"
 #include "media/ice.h"
 
@@ -201,6 +202,8 @@ bool secure_protect(struct stream *stream, uint8_t *data, size_t *len, bool is_r
 	struct srtp *srtp;
 	uint32_t ssrc;
 
+	if (stream->bundle && !is_rtcp && ssrc_of(&ssrc, data, *len, false))
+		bundle_sent(stream, ssrc);
 	if (stream->secure->mode == MP_SECURE_OFF)
 		return true;
 	if (!way->suite || !ssrc_of(&ssrc, data, *len, is_rtcp))
@@ -402,6 +405,11 @@ static struct secure *get(struct stream *stream)
 	return stream->secure;
 }
 
+struct secure *secure_get(struct stream *stream)
+{
+	return get(stream) == &no_memory ? NULL : stream->secure;
+}
+
 static void plain_begin(struct secure *secure)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -416,7 +424,7 @@ void secure_on_secure(struct relay *relay, struct stream *stream, const struct m
 	const struct mp_secure *msg = (const void *)hdr;
 	struct secure *secure;
 
-	if (msg->mode == MP_SECURE_OFF && !stream->secure)
+	if ((msg->mode == MP_SECURE_OFF && !stream->secure) || stream->wire != stream)
 		return;
 	secure = get(stream);
 	if (secure == &no_memory)
@@ -439,8 +447,11 @@ void secure_on_secure(struct relay *relay, struct stream *stream, const struct m
 void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
 {
 	const struct mp_ice *msg = (const void *)hdr;
-	struct secure *secure = get(stream);
+	struct secure *secure;
 
+	if (stream->wire != stream)
+		return; /* its carrier's counts */
+	secure = get(stream);
 	if (secure == &no_memory)
 		return;
 	if (msg->flags & MP_ICE_OFF) {
@@ -458,7 +469,7 @@ void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_h
 
 void secure_on_candidate(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
 {
-	if (stream->secure && stream->secure->agent)
+	if (stream->wire == stream && stream->secure && stream->secure->agent)
 		agent_candidate(stream->secure->agent, relay, stream, (const void *)hdr);
 }
 

@@ -27,6 +27,9 @@ bool secure_protect(struct stream *stream, uint8_t *data, size_t *len, bool is_r
 /* The address has passed a check of ICE; only for streams that have it (stream->ice). */
 bool secure_source_ok(const struct stream *stream, const union net_addr *from);
 
+/* What the stream has, made if it has none; NULL: out of memory. */
+struct secure *secure_get(struct stream *stream);
+
 /* MP_SECURE, MP_ICE and MP_CANDIDATE. */
 void secure_on_secure(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);

@@ -17,6 +17,7 @@
  * changes hands only through the command and event queues of relay.h, so nothing here is locked.
  */
 struct audio;
+struct bundle;
 struct play;
 struct relay;
 struct member;
@@ -105,6 +106,8 @@ struct stream {
 	struct stream *hash_next;
 	struct stream *lease_prev, *lease_next;
 	struct relay *relay;
+	struct stream *bundled; /* the next one of its bundle, in a ring; NULL: in none */
+	struct stream *bridged; /* to whom it was told to be */
 	bool claimed;
 	bool want_stats; /* when it closes */
 	bool has_remote; /* was told one */
@@ -124,7 +127,9 @@ struct stream {
 	struct stream *gen_next, *gen_prev; /* those that a tick sends for */
 	struct play *play, *hold;           /* play.h: sequence, music */
 	struct audio *audio;                /* the slow path (media/audio.h); NULL: packets only pass */
-	struct secure *secure;              /* SRTP, DTLS, ICE; NULL: plain RTP */
+	struct stream *wire;                /* whose socket, addresses and keys it uses: usually its own */
+	struct bundle *bundle;              /* of those that use one wire; NULL: alone */
+	struct secure *secure;              /* SRTP, DTLS, ICE of the wire; NULL: plain RTP */
 	struct stream *peer;
 	uint64_t own_next_us;        /* what we send ourselves: no packet of a tick before */
 	uint32_t own_ts;             /* ... comes next */

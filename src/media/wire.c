@@ -183,6 +183,11 @@ static const char *check_room_join(const struct mp_hdr *hdr)
 	return msg->room ? NULL : "room 0";
 }
 
+static const char *check_bundle(const struct mp_hdr *hdr)
+{
+	return ((const struct mp_bundle *)hdr)->carrier == hdr->stream ? "carrier is the stream" : NULL;
+}
+
 static const char *check_listen(const struct mp_hdr *hdr)
 {
 	return ((const struct mp_listen *)hdr)->flags & ~MP_LISTEN_FLAGS ? "flags" : NULL;
@@ -248,6 +253,7 @@ static const struct wire_rule {
 	[MP_ROOM_OPEN] = { sizeof(struct mp_room_open), WIRE_TO_MEDIA, STREAM_SET, check_room_open },
 	[MP_ROOM_JOIN] = { sizeof(struct mp_room_join), WIRE_TO_MEDIA, STREAM_SET, check_room_join },
 	[MP_ROOM_LEAVE] = { sizeof(struct mp_hdr), WIRE_TO_MEDIA, STREAM_SET, NULL },
+	[MP_BUNDLE] = { sizeof(struct mp_bundle), WIRE_TO_MEDIA, STREAM_SET, check_bundle },
 	[MP_LISTEN] = { sizeof(struct mp_listen), WIRE_TO_MEDIA, STREAM_SET, check_listen },
 
 	[MP_WELCOME] = { sizeof(struct mp_welcome), WIRE_TO_SWITCH, STREAM_NONE, NULL },
@@ -269,7 +275,7 @@ static const struct wire_rule {
 #define WHOLE(type) _Static_assert(sizeof(struct type) % 8 == 0, #type)
 WHOLE(mp_remote); WHOLE(mp_secure); WHOLE(mp_ice); WHOLE(mp_candidate); WHOLE(mp_moh_file);
 WHOLE(mp_play); WHOLE(mp_played); WHOLE(mp_record); WHOLE(mp_recorded); WHOLE(mp_room_join);
-WHOLE(mp_stats); WHOLE(mp_welcome);
+WHOLE(mp_stats); WHOLE(mp_bundle); WHOLE(mp_welcome);
 
 uint16_t wire_size(uint16_t type)
 {

@@ -41,6 +41,8 @@ struct sdesc_media {
 	uint16_t port;        /* 0: refused */
 	struct sa rtp, rtcp;  /* address from c= and port; rtcp by a=rtcp or port + 1 */
 	bool rtcp_mux;
+	bool bundled;         /* in the a=group:BUNDLE (RFC 9143) */
+	bool bundle_only;     /* said port 0 and means no refusal: port and addresses are the tagged line's */
 	enum sdesc_dir dir;   /* what it amounts to: nothing can be sent to c=0.0.0.0 */
 	enum sdesc_dir dir_said; /* as it was written: what an answer answers */
 	uint8_t ptime_ms;     /* 0 not told */
@@ -55,7 +57,8 @@ struct sdesc {
 	uint64_t origin_id, origin_version;
 	struct sdesc_media *media; /* SDESC_MAX_MEDIA at most */
 	size_t n_media;
-	bool bundle;          /* a=group:BUNDLE was there */
+	bool bundle;          /* a=group:BUNDLE was there, and names a line */
+	size_t tagged;        /* of a bundle: the line that describes the transport */
 	struct sdesc_attr *attrs; /* of session level: those that media lines keep in attrs */
 	size_t n_attrs;
 };

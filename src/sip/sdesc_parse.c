@@ -48,6 +48,7 @@ struct parser {
 	uint16_t rtcp_port[SDESC_MAX_MEDIA];
 	enum sdesc_dir session_dir;
 	uint8_t session_ptime_ms;
+	const char *group; /* the names in a=group:BUNDLE */
 };
 
 static bool is_blank(char c)
@@ -440,8 +441,8 @@ static int attr_rtcp_mux(struct parser *p, char *value)
 
 static int attr_group(struct parser *p, char *value)
 {
-	if (!p->media && !strncasecmp(value, "BUNDLE", 6))
-		p->desc->bundle = true;
+	if (!p->media && !p->group && !strncasecmp(value, "BUNDLE", 6))
+		p->group = value + 6;
 	return 0;
 }
 
@@ -517,6 +518,76 @@ static int parse_line(struct parser *p, char *line)
 	return 0; /* s=, t=, i=, u=... say nothing to us (RFC 3264 section 5) */
 }
 
+static const struct sdesc_attr *find_attr(const struct sdesc_attr *attrs, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strcasecmp(attrs[i].name, name))
+			return &attrs[i];
+	}
+	return NULL;
+}
+
+static bool has_attr(const struct sdesc_media *media, const char *name)
+{
+	return find_attr(media->attrs, media->n_attrs, name) != NULL;
+}
+
+static bool is_mid(const struct sdesc_media *media, const char *name, size_t len)
+{
+	const struct sdesc_attr *mid = find_attr(media->attrs, media->n_attrs, "mid");
+
+	return mid && mid->value && strcspn(mid->value, " \t") == len && !memcmp(mid->value, name, len);
+}
+
+/* RFC 9143 section 7.1: the first name that is not refused is the tagged line's. */
+static void find_bundle(struct parser *p)
+{
+	struct sdesc *desc = p->desc;
+	const char *name = p->group;
+	size_t len;
+
+	for (; name && *name; name += len) {
+		name += strspn(name, " \t");
+		len = strcspn(name, " \t");
+		for (size_t i = 0; len && i < desc->n_media; i++) {
+			struct sdesc_media *media = &desc->media[i];
+
+			if (!is_mid(media, name, len) || media->bundled)
+				continue;
+			media->bundled = true;
+			media->bundle_only = !media->port && has_attr(media, "bundle-only");
+			if (!desc->bundle && media->port) {
+				desc->tagged = i;
+				desc->bundle = true;
+			}
+			break;
+		}
+	}
+}
+
+/* Its own port and address say nothing. */
+static void share_transport(struct sdesc *desc)
+{
+	const struct sdesc_media *tagged = &desc->media[desc->tagged];
+
+	for (size_t i = 0; desc->bundle && i < desc->n_media; i++) {
+		struct sdesc_media *media = &desc->media[i];
+
+		if (!media->bundle_only)
+			continue;
+		media->port = tagged->port;
+		media->rtp = tagged->rtp;
+		media->rtcp = tagged->rtcp;
+	}
+}
+
+/* Where media goes is found out otherwise: 0.0.0.0 is nothing but unknown (RFC 8839 section 4.3.1). */
+static bool has_ice(const struct sdesc *desc, const struct sdesc_media *media)
+{
+	return media->bundle_only || has_attr(media, "ice-ufrag") ||
+	       find_attr(desc->attrs, desc->n_attrs, "ice-ufrag");
+}
+
 /* What session level says for lines that do not say it themselves. */
 static int inherit(struct parser *p)
 {
@@ -541,7 +612,7 @@ static int inherit(struct parser *p)
 
 		/* Hold as RFC 2543 had it (RFC 3264 section 8.4): nothing can reach 0.0.0.0. */
 		media->dir_said = media->dir;
-		if (zero)
+		if (zero && !has_ice(p->desc, media))
 			media->dir = (enum sdesc_dir)(media->dir & ~SDESC_RECVONLY);
 
 		if (!p->has_rtcp_addr[i])
@@ -598,7 +669,11 @@ int sdesc_parse(struct sdesc **ret, const char *text, size_t len)
 			goto out;
 		first = false;
 	}
+	if (!first)
+		find_bundle(&p);
 	err = first ? -EBADMSG : inherit(&p);
+	if (!err)
+		share_transport(p.desc);
 
 out:
 	if (err) {

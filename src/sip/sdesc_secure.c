@@ -231,26 +231,34 @@ static void read_attrs(struct sdesc_secure *ret, const struct sdesc_attr *attrs,
 	}
 }
 
+/* What ret does not say itself. */
+static void inherit(struct sdesc_secure *ret, const struct sdesc_secure *from)
+{
+	if (!ret->has_fingerprint && from->has_fingerprint) {
+		ret->has_fingerprint = true;
+		ret->hash = from->hash;
+		memcpy(ret->fingerprint, from->fingerprint, sizeof(ret->fingerprint));
+	}
+	if (!ret->setup)
+		ret->setup = from->setup;
+	if (!ret->ufrag[0])
+		memcpy(ret->ufrag, from->ufrag, sizeof(ret->ufrag));
+	if (!ret->pwd[0])
+		memcpy(ret->pwd, from->pwd, sizeof(ret->pwd));
+}
+
 void sdesc_secure_parse(struct sdesc_secure *ret, const struct sdesc *desc, size_t line)
 {
-	struct sdesc_secure session = { 0 };
+	struct sdesc_secure session = { 0 }, tagged = { 0 };
 
 	*ret = (struct sdesc_secure){ 0 };
 	read_attrs(&session, desc->attrs, desc->n_attrs);
 	read_attrs(ret, desc->media[line].attrs, desc->media[line].n_attrs);
-
-	/* What the line does not say itself the session says for it. */
-	if (!ret->has_fingerprint && session.has_fingerprint) {
-		ret->has_fingerprint = true;
-		ret->hash = session.hash;
-		memcpy(ret->fingerprint, session.fingerprint, sizeof(ret->fingerprint));
+	if (desc->bundle && desc->media[line].bundled && line != desc->tagged) {
+		read_attrs(&tagged, desc->media[desc->tagged].attrs, desc->media[desc->tagged].n_attrs);
+		inherit(ret, &tagged);
 	}
-	if (!ret->setup)
-		ret->setup = session.setup;
-	if (!ret->ufrag[0])
-		memcpy(ret->ufrag, session.ufrag, sizeof(ret->ufrag));
-	if (!ret->pwd[0])
-		memcpy(ret->pwd, session.pwd, sizeof(ret->pwd));
+	inherit(ret, &session);
 	if (!ret->ufrag[0] || !ret->pwd[0])
 		ret->ufrag[0] = ret->pwd[0] = '\0';
 	ret->ice_lite = session.ice_lite;

@@ -56,7 +56,8 @@ struct sdesc_secure {
 	char mid[SDESC_MAX_MID];
 };
 
-/* What is not understood is left out, as if it had not been offered. */
+/* What is not understood is left out, as if it had not been offered. A line of a bundle that says nothing
+ * of its transport has that of the tagged line. */
 void sdesc_secure_parse(struct sdesc_secure *ret, const struct sdesc *desc, size_t line);
 
 /*

@@ -167,6 +167,69 @@ describe('two browsers', () => {
   });
 });
 
+describe('sound and pictures on one transport (RFC 9143)', () => {
+  const video = { media: { video: true } };
+
+  /** The ports and groups of a description. */
+  function transports(sdp: string): { ports: string[]; group: string; ufrags: number } {
+    return {
+      ports: [...sdp.matchAll(/^m=\w+ (\d+)/gm)].map((m) => m[1] ?? ''),
+      group: /^a=group:(.*)$/m.exec(sdp)?.[1]?.trim() ?? '',
+      ufrags: sdp.match(/^a=ice-ufrag:/gm)?.length ?? 0,
+    };
+  }
+
+  for (const bundle of ['max-bundle', 'balanced'] as const) {
+    test(`two browsers, the caller with bundlePolicy ${bundle}`, async ({ pbx }) => {
+      await makeWebRtc(pbx, '103', { video_codecs: ['VP8', 'H264'] });
+      await makeWebRtc(pbx, '104', { video_codecs: ['VP8', 'H264'] });
+      const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
+      await a.call('104', { ...video, bundle });
+      await b.waitEvent('session remote');
+      await b.answer(video);
+      await a.waitEvent('confirmed');
+      await Promise.all([a.hears(700), b.hears(1000)]);
+      for (const one of [a, b]) {
+        await until('pictures', async () => (await one.stats()).frames > 10);
+        // Who begins to see asks for a whole picture: that is RTCP feedback through both transports.
+        await until('feedback', async () => (await one.stats()).asked > 0);
+        expect((await one.stats()).transports).toBe(1);
+      }
+      const answer = transports(await a.remoteSdp());
+      expect(answer.group).toBe('BUNDLE 0 1');
+      expect(new Set(answer.ports).size).toBe(1);
+      expect(answer.ports).toHaveLength(2);
+      expect(answer.ufrags).toBe(1);
+      const offer = transports(await b.remoteSdp());
+      expect(offer.group).toBe('BUNDLE 0 1');
+      expect(new Set(offer.ports).size).toBe(2);
+      await a.hangup();
+      await b.waitEvent('ended');
+    });
+  }
+
+  test('hold and back with both on one transport', async ({ pbx }) => {
+    await makeWebRtc(pbx, '103', { video_codecs: ['VP8', 'H264'] });
+    await makeWebRtc(pbx, '104', { video_codecs: ['VP8', 'H264'] });
+    const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
+    await a.call('104', { ...video, bundle: 'max-bundle' });
+    await b.waitEvent('session remote');
+    await b.answer(video);
+    await a.waitEvent('confirmed');
+    await Promise.all([a.hears(700), b.hears(1000)]);
+    await b.hold();
+    await b.waitEvent('hold');
+    await until('music', () => a.hears(700, 200).then(() => false, () => true));
+    await b.forget();
+    await b.unhold();
+    await b.waitEvent('unhold');
+    await Promise.all([a.hears(700), b.hears(1000)]);
+    const before = (await a.stats()).frames;
+    await until('pictures again', async () => (await a.stats()).frames > before + 10);
+    await a.hangup();
+  });
+});
+
 test('a browser whose account is no WebRTC one is refused, and the log says why', async ({ pbx, phones }) => {
   const id = await pbx.idOf('account', 'username', pbx.account('105').username);
   await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { transport_wss: true, srtp: 'off' } }]);

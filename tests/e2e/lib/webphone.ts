@@ -121,24 +121,29 @@ window.phone = {
   },
   with(more) {
     return { mediaConstraints: { ...this.media, ...((more && more.media) || {}) },
-      pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [] } };
+      pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [], bundlePolicy: (more && more.bundle) || 'balanced' } };
   },
   answer(more) { this.session.answer(this.with(more)); },
   async stats() {
-    const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0 };
+    const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0, sent: 0, asked: 0, codec: '' };
+    const codecs = new Map();
     for (const one of (await this.pc.getStats()).values()) {
       if (one.type === 'transport') { out.transports++; out.dtls = one.dtlsState; out.srtp = one.srtpCipher || ''; }
       if (one.type === 'inbound-rtp' && one.kind === 'audio') out.bytes += one.bytesReceived;
-      if (one.type === 'inbound-rtp' && one.kind === 'video') out.frames += one.framesDecoded || 0;
+      if (one.type === 'codec') codecs.set(one.id, one.mimeType);
+      if (one.type === 'inbound-rtp' && one.kind === 'video') { out.frames += one.framesDecoded || 0; out.codec = one.codecId; }
+      // How often the other side asked for a whole picture or a packet again.
+      if (one.type === 'outbound-rtp' && one.kind === 'video') { out.sent += one.framesSent || 0; out.asked += (one.pliCount || 0) + (one.firCount || 0) + (one.nackCount || 0); }
     }
+    out.codec = codecs.get(out.codec) || '';
     return out;
   },
 };
 `;
 
 export type WebPhoneOptions = { origin: string; url: string; username: string; secret: string; domain: string; toneHz: number };
-export type WebCall = { stun?: string; forge?: boolean; media?: Record<string, unknown> };
-export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number };
+export type WebCall = { stun?: string; bundle?: 'balanced' | 'max-bundle' | 'max-compat'; forge?: boolean; media?: Record<string, unknown> };
+export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number; sent: number; asked: number; codec: string };
 
 type PagePhone = {
   events: string[];
