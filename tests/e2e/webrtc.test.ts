@@ -186,15 +186,19 @@ describe('sound and pictures on one transport (RFC 9143)', () => {
       const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
       await a.call('104', { ...video, bundle });
       await b.waitEvent('session remote');
-      await b.answer(video);
+      await b.answer({ ...video, lossy: true });
       await a.waitEvent('confirmed');
       await Promise.all([a.hears(700), b.hears(1000)]);
       for (const one of [a, b]) {
         await until('pictures', async () => (await one.stats()).frames > 10);
-        // Who begins to see asks for a whole picture: that is RTCP feedback through both transports.
-        await until('feedback', async () => (await one.stats()).asked > 0);
         expect((await one.stats()).transports).toBe(1);
       }
+      // Who lost pictures asks for a whole one: RTCP feedback through both transports.
+      await b.losePictures(true);
+      await until('feedback', async () => (await a.stats()).asked > 0);
+      await b.losePictures(false);
+      const seen = (await b.stats()).frames;
+      await until('pictures again', async () => (await b.stats()).frames > seen + 10);
       const answer = transports(await a.remoteSdp());
       expect(answer.group).toBe('BUNDLE 0 1');
       expect(new Set(answer.ports).size).toBe(1);

@@ -76,6 +76,7 @@ window.phone = {
         this.pc = pc;
         pc.addEventListener('track', (e) => {
           this.events.push('track ' + e.track.kind);
+          if (this.lossy) [e.receiver, ...pc.getSenders()].forEach((end) => this.wire(end));
           if (e.track.kind === 'audio') this.listen(new MediaStream([e.track]));
           else this.watch(new MediaStream([e.track]));
         });
@@ -107,6 +108,16 @@ window.phone = {
     document.body.appendChild(this.video);
     this.video.play();
   },
+  // Between receiver and decoder: while lose is set pictures disappear there, as if packets had on the way.
+  wire(end) {
+    if (end.wired || !end.track) return;
+    end.wired = true;
+    const { readable, writable } = end.createEncodedStreams();
+    const loses = end instanceof RTCRtpReceiver && end.track.kind === 'video';
+    readable.pipeThrough(new TransformStream({
+      transform: (frame, out) => { if (!loses || !this.lose) out.enqueue(frame); },
+    })).pipeTo(writable);
+  },
   heardHz() {
     if (!this.analyser) return 0;
     const bins = new Float32Array(this.analyser.frequencyBinCount);
@@ -120,8 +131,10 @@ window.phone = {
     this.ua.call('sip:' + target + '@' + this.options.domain, this.with(more));
   },
   with(more) {
+    this.lossy = Boolean(more && more.lossy);
     return { mediaConstraints: { ...this.media, ...((more && more.media) || {}) },
-      pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [], bundlePolicy: (more && more.bundle) || 'balanced' } };
+      pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [], bundlePolicy: (more && more.bundle) || 'balanced',
+        ...(this.lossy ? { encodedInsertableStreams: true } : {}) } };
   },
   answer(more) { this.session.answer(this.with(more)); },
   async stats() {
@@ -142,7 +155,7 @@ window.phone = {
 `;
 
 export type WebPhoneOptions = { origin: string; url: string; username: string; secret: string; domain: string; toneHz: number };
-export type WebCall = { stun?: string; bundle?: 'balanced' | 'max-bundle' | 'max-compat'; forge?: boolean; media?: Record<string, unknown> };
+export type WebCall = { stun?: string; bundle?: 'balanced' | 'max-bundle' | 'max-compat'; forge?: boolean; lossy?: boolean; media?: Record<string, unknown> };
 export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number; sent: number; asked: number; codec: string };
 
 type PagePhone = {
@@ -151,6 +164,7 @@ type PagePhone = {
   call(target: string, more: WebCall): void;
   answer(more: WebCall): void;
   heardHz(): number;
+  lose: boolean;
   stats(): Promise<WebStats>;
   session: {
     terminate(): void; hold(): void; unhold(): void;
@@ -243,6 +257,11 @@ export class WebPhone {
 
   async unhold(): Promise<void> {
     await this.page.evaluate(() => phone.session.unhold());
+  }
+
+  /** Of a call with `lossy`: pictures that arrive disappear before they are decoded. */
+  async losePictures(on: boolean): Promise<void> {
+    await this.page.evaluate((value) => { phone.lose = value; }, on);
   }
 
   async sendDigits(digits: string): Promise<void> {

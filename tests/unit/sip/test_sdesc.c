@@ -160,6 +160,50 @@ static void hop_attributes_are_never_handed_on(void **state)
 	mem_deref(desc);
 }
 
+/* RFC 9143 section 7: what a browser says whose bundlePolicy is max-bundle. */
+static void a_line_that_is_bundle_only_is_not_refused(void **state)
+{
+	static const char text[] =
+		"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE a v\r\n"
+		"m=audio 41000 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.1\r\na=mid:a\r\n"
+		"a=ice-ufrag:u\r\na=ice-pwd:p\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
+		"m=video 0 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=bundle-only\r\na=mid:v\r\n"
+		"a=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n"
+		"m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:w\r\na=bundle-only\r\na=rtcp-mux\r\n";
+	struct sdesc *desc = parsed(text);
+	const struct sdesc_media *video = &desc->media[1];
+
+	assert_true(desc->bundle);
+	assert_int_equal(desc->tagged, 0);
+	assert_true(desc->media[0].bundled && !desc->media[0].bundle_only);
+	assert_true(video->bundled && video->bundle_only);
+	assert_int_equal(video->port, 41000);
+	assert_int_equal(sa_port(&video->rtp), 41000);
+	assert_true(sa_cmp(&video->rtp, &desc->media[0].rtp, SA_ALL));
+	assert_int_equal(video->dir, SDESC_SENDRECV); /* 0.0.0.0 is no hold here */
+	assert_false(desc->media[2].bundled); /* in no group: refused */
+	assert_int_equal(desc->media[2].port, 0);
+	mem_deref(desc);
+}
+
+static void filter_follows_the_list(void **state)
+{
+	const struct snap_codecs audio = { 2, { SNAP_OPUS, SNAP_PCMA } };
+	const struct snap_codecs none = { 1, { SNAP_GSM } };
+	struct sdesc *desc = parsed(phone_offer);
+	struct sdesc *other = parsed(phone_offer);
+
+	assert_int_equal(sdesc_filter(desc, &audio, NULL), 2);
+	assert_non_null(strstr(printed(desc, 10000), "m=audio 10000 RTP/AVP 96 8 101 13\r\n"));
+	assert_int_equal(sdesc_restrict(other, &audio, NULL), 2);
+	assert_non_null(strstr(printed(other, 10000), "m=audio 10000 RTP/AVP 8 96 101 13\r\n"));
+	assert_int_equal(sdesc_filter(desc, &none, NULL), 0);
+	assert_null(sdesc_audio(desc));
+	assert_non_null(strstr(printed(desc, 10000), "m=audio 0 RTP/AVP 96\r\n"));
+	mem_deref(desc);
+	mem_deref(other);
+}
+
 static void feedback_of_a_removed_format_goes_with_it(void **state)
 {
 	struct sdesc *desc = parsed("v=0\no=- 1 1 IN IP4 10.0.0.1\nc=IN IP4 10.0.0.1\n"
@@ -384,6 +428,9 @@ int main(void)
 		cmocka_unit_test(print_has_our_address_and_ports),
 		cmocka_unit_test(printed_text_survives_a_second_round),
 		cmocka_unit_test(hop_attributes_are_never_handed_on),
+		cmocka_unit_test(a_line_that_is_bundle_only_is_not_refused),
+		{ .name = "[BASE-51] ordered codec lists drive SDP",
+		  .test_func = filter_follows_the_list },
 		cmocka_unit_test(feedback_of_a_removed_format_goes_with_it),
 		cmocka_unit_test(zero_address_is_hold),
 		cmocka_unit_test(rtcp_address_comes_from_its_attribute),
