@@ -186,24 +186,6 @@ static void a_line_that_is_bundle_only_is_not_refused(void **state)
 	mem_deref(desc);
 }
 
-static void filter_follows_the_list(void **state)
-{
-	const struct snap_codecs audio = { 2, { SNAP_OPUS, SNAP_PCMA } };
-	const struct snap_codecs none = { 1, { SNAP_GSM } };
-	struct sdesc *desc = parsed(phone_offer);
-	struct sdesc *other = parsed(phone_offer);
-
-	assert_int_equal(sdesc_filter(desc, &audio, NULL), 2);
-	assert_non_null(strstr(printed(desc, 10000), "m=audio 10000 RTP/AVP 96 8 101 13\r\n"));
-	assert_int_equal(sdesc_restrict(other, &audio, NULL), 2);
-	assert_non_null(strstr(printed(other, 10000), "m=audio 10000 RTP/AVP 8 96 101 13\r\n"));
-	assert_int_equal(sdesc_filter(desc, &none, NULL), 0);
-	assert_null(sdesc_audio(desc));
-	assert_non_null(strstr(printed(desc, 10000), "m=audio 0 RTP/AVP 96\r\n"));
-	mem_deref(desc);
-	mem_deref(other);
-}
-
 static void feedback_of_a_removed_format_goes_with_it(void **state)
 {
 	struct sdesc *desc = parsed("v=0\no=- 1 1 IN IP4 10.0.0.1\nc=IN IP4 10.0.0.1\n"
@@ -429,8 +411,6 @@ int main(void)
 		cmocka_unit_test(printed_text_survives_a_second_round),
 		cmocka_unit_test(hop_attributes_are_never_handed_on),
 		cmocka_unit_test(a_line_that_is_bundle_only_is_not_refused),
-		{ .name = "[BASE-51] ordered codec lists drive SDP",
-		  .test_func = filter_follows_the_list },
 		cmocka_unit_test(feedback_of_a_removed_format_goes_with_it),
 		cmocka_unit_test(zero_address_is_hold),
 		cmocka_unit_test(rtcp_address_comes_from_its_attribute),
