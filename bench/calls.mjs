@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BenchPbx, freePort, sleep, start } from './lib/pbx.mjs';
+import { BenchPbx, cpuOf, freePort, sleep, start } from './lib/pbx.mjs';
 
 const scenarios = join(dirname(fileURLToPath(import.meta.url)), 'sipp');
 const CALLERS = 8;
@@ -123,6 +123,28 @@ export async function callRates(build, how, rates, seconds, row_h = () => undefi
     return rows;
   } finally {
     await pbx.stop();
+  }
+}
+
+/** What the kernel alone costs: the same calls through a program that only hands their messages on (floor_b2bua.c). */
+export async function floorRates(build, rates, seconds) {
+  const dir = mkdtempSync(join(tmpdir(), 'aoide-bench-'));
+  const account = async (prefix, number) => ({ username: `${prefix}${number}`, secret: 'none', extension: String(number), port: await freePort() });
+  const all = { callers: [], called: [] };
+  for (let i = 0; i < CALLERS; i++) all.callers.push(await account('caller', 3000 + i));
+  for (let i = 0; i < SERVERS; i++) all.called.push(await account('called', 4000 + i));
+  const port = await freePort();
+  const floor = start(join(build, 'bench/floor_b2bua'), [String(port), ...all.called.map((one) => `${one.extension}=${one.port}`)]);
+  const place = { dir, facts: { sip: { udp: `127.0.0.1:${port}` } }, rssKb: () => 0,
+    cpuS: (name) => (name === 'switch' ? cpuOf(floor.pid) : 0) };
+  try {
+    const rows = [];
+    for (const rate of rates) rows.push(await offer(place, all, 'uac_registered.xml', rate, seconds));
+    return rows;
+  } finally {
+    floor.kill('SIGKILL');
+    await floor.ended;
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 
 typedef int(main_h)(const struct config *config);
@@ -153,7 +154,8 @@ static int run(const struct command *command, int argc, char *argv[])
 		err = read_config(config, argc, argv);
 	if (err)
 		goto out;
-	harden_process(command->name, config); /* before the log's thread */
+	(void)prctl(PR_SET_NAME, command->name); /* else "exe", for who looks with top */
+	harden_process(command->name, config);   /* before the log's thread */
 	err = log_start(!strcmp(command->name, "run") ? "supervisor" : command->name);
 	if (err)
 		goto out;

@@ -74,6 +74,13 @@ function send(base, method, path, headers, body) {
   });
 }
 
+/** Seconds of CPU that a process and all its threads have used. */
+export function cpuOf(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
+}
+
 export class BenchPbx {
   static async start(build, extra = []) {
     const pbx = new BenchPbx();
@@ -150,9 +157,7 @@ export class BenchPbx {
   }
 
   cpuS(name) {
-    const stat = readFileSync(`/proc/${this.pid(name)}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
+    return cpuOf(this.pid(name));
   }
 
   rssKb(name) {

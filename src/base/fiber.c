@@ -52,7 +52,7 @@
 
 /* Each stack and its guard are two mappings, and Linux allows 65,530 of them (vm.max_map_count). */
 #define MAX_FIBERS  20000u
-#define MAX_POOLED  1024u /* idle stacks kept; more go back to the system */
+#define MAX_POOLED  4096u /* idle stacks kept; more go back to the system */
 #define MAX_NAMES   64u   /* whose stacks are watched */
 
 /* Fibers run in one go before timers and sockets get a turn. */

@@ -25,11 +25,15 @@
 
 #include "base/timer.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #define HEAP_ARITY      4u
 #define HEAP_FIRST_SIZE 64u
@@ -40,6 +44,12 @@
 
 /* Longest wait given to libre, which casts it to int. */
 #define MAX_TIMEOUT_MS 3600000u
+
+/* Timers of SLACK_FROM_MS and more expire together, at the next multiple of SLACK_MS: each call leaves
+ * several behind that wait 5 or 32 s for repetitions of its messages (RFC 3261 section 17), and each
+ * that expired by itself would wake a sleeping thread. */
+#define SLACK_FROM_MS 4500u
+#define SLACK_MS      50u
 
 /* A handler that takes longer delays every call of the thread. */
 #define SLOW_HANDLER_MS 100u
@@ -61,6 +71,9 @@ struct heap {
 /* Not declared in libre's headers: "only used by tmr module". */
 extern struct list *tmrl_get(void);
 
+static _Thread_local timer_turn_h *turn_h;
+static _Thread_local int alarm_fd = -1; /* of timer_wait_by_fd() */
+static _Thread_local uint64_t alarm_at_ms; /* when it rings; 0: it does not, or has rung */
 static _Atomic uint64_t n_started; /* for timer_selfcheck() */
 
 static struct heap *heap_of(const struct list *tmrl)
@@ -211,7 +224,7 @@ static void call_handler(tmr_h *th, void *arg)
 		log_warn("timer.slow", "a timer handler kept the loop waiting", kv_int("ms", took));
 }
 
-void tmr_poll(struct list *tmrl)
+static void poll_timers(struct list *tmrl)
 {
 	uint64_t now = tmr_jiffies();
 
@@ -243,6 +256,19 @@ void tmr_poll(struct list *tmrl)
 	}
 }
 
+/* libre calls it once per turn of the loop, after the sockets. */
+void tmr_poll(struct list *tmrl)
+{
+	poll_timers(tmrl);
+	if (turn_h)
+		turn_h();
+}
+
+void timer_set_turn_handler(timer_turn_h *h)
+{
+	turn_h = h;
+}
+
 /* libre takes the wall clock here; ours is monotonic, so that setting the time of the machine ends
  * no call, and can be driven by tests. */
 uint64_t tmr_jiffies(void)
@@ -250,17 +276,70 @@ uint64_t tmr_jiffies(void)
 	return clk_mono_ms();
 }
 
+/* Nothing to do: tmr_next_timeout() sets it anew, which takes back what there was to read. */
+static void alarm_h(int flags, void *arg)
+{
+	(void)flags;
+	(void)arg;
+	alarm_at_ms = 0;
+}
+
+/* Rings when a timer is due; too early, when that timer was cancelled, is no harm and rare. */
+static bool set_alarm(uint64_t now_ms, uint64_t due_ms)
+{
+	const uint64_t left_ms = due_ms - now_ms;
+	const struct itimerspec in = { .it_value = { (time_t)(left_ms / 1000),
+						     (long)(left_ms % 1000) * 1000000 } };
+
+	if (alarm_at_ms && alarm_at_ms <= due_ms)
+		return true;
+	if (timerfd_settime(alarm_fd, 0, &in, NULL))
+		return false;
+	alarm_at_ms = due_ms;
+	return true;
+}
+
+int timer_wait_by_fd(bool on)
+{
+	int err;
+
+	if (on == (alarm_fd >= 0))
+		return 0;
+	if (!on) {
+		fd_close(alarm_fd);
+		close(alarm_fd);
+		alarm_fd = -1;
+		return 0;
+	}
+
+	alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (alarm_fd < 0)
+		return -errno;
+	alarm_at_ms = 0;
+	err = err_from_re(fd_listen(alarm_fd, FD_READ, alarm_h, NULL));
+	if (err) {
+		close(alarm_fd);
+		alarm_fd = -1;
+	}
+	return err;
+}
+
 uint64_t tmr_next_timeout(struct list *tmrl)
 {
 	const struct heap *heap = heap_of(tmrl);
 	uint64_t now, left;
 
-	if (!heap)
+	if (!heap && alarm_fd < 0)
 		return 0;
 
 	now = tmr_jiffies();
-	if (heap->slots[0].jfs <= now)
+	if (heap && heap->slots[0].jfs <= now)
 		return 1;
+	/* Without any timer as well: what has rung must be taken back, or the loop would spin. */
+	if (alarm_fd >= 0 && set_alarm(now, heap ? heap->slots[0].jfs : now + MAX_TIMEOUT_MS))
+		return 0; /* libre waits for a descriptor, however long */
+	if (!heap)
+		return MAX_TIMEOUT_MS;
 
 	left = heap->slots[0].jfs - now;
 	return left < MAX_TIMEOUT_MS ? left : MAX_TIMEOUT_MS;
@@ -313,6 +392,8 @@ void tmr_start(struct tmr *tmr, uint64_t delay, tmr_h *th, void *arg)
 
 	atomic_fetch_add_explicit(&n_started, 1, memory_order_relaxed);
 	tmr->jfs = delay + tmr_jiffies();
+	if (delay >= SLACK_FROM_MS)
+		tmr->jfs += (SLACK_MS - tmr->jfs % SLACK_MS) % SLACK_MS;
 	heap_insert(tmrl_get(), tmr);
 }
 

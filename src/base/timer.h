@@ -11,10 +11,22 @@
  * is 90 % of the CPU of a busy SIP server. timer.c defines tmr_start, tmr_cancel, tmr_poll,
  * tmr_next_timeout (and what belongs to them) in the executable, exported with -rdynamic; Debian's
  * library resolves them through the symbol table, so libre itself uses ours. The rest of the
- * program uses tmr_* freely.
+ * program uses tmr_* freely. A timer of 4.5 s or more may run up to 50 ms late, so that one wake
+ * of the thread serves many.
  */
 
 /* Proves at start that libre calls our functions; logs an error and returns false if it does not. */
 bool timer_selfcheck(void);
+
+/*
+ * This thread's loop waits without a time-out and is woken by a timer descriptor, which is set anew only
+ * when a timer is due before it: a time-out per wait arms and stops the clock of the processor each time.
+ * 0, or the error with which all stays as it was. After libre_init() of the thread; off before its end.
+ */
+int timer_wait_by_fd(bool on);
+
+/* Called at the end of each turn of this thread's loop, before it waits; NULL: nothing is. One at a time. */
+typedef void(timer_turn_h)(void);
+void timer_set_turn_handler(timer_turn_h *h);
 
 #endif

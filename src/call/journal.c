@@ -25,8 +25,11 @@
 #define OPEN_BUCKETS 4096
 
 /* Records of this long go to the file with one write; a kill within it forgets them, and their calls
- * then look as they did before (ringing instead of answered). */
-#define GATHER_US 2000
+ * then look as they did before (ringing instead of answered). The longer time is for a busy switch,
+ * whose calls would else wake this thread each for itself; after a pause the shorter one begins again. */
+#define GATHER_MS      2
+#define GATHER_BUSY_MS 10
+#define BUSY_RECORDS   2 /* that came within one gathering */
 
 struct record_head {
 	uint32_t magic;
@@ -56,8 +59,9 @@ struct call_journal {
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
 	struct item *first, **last; /* under the mutex */
-	size_t queued_bytes;
+	size_t queued_bytes, n_queued;
 	bool is_running, is_ending;
+	bool is_waiting; /* the thread, for cond */
 	struct call_journal_stats stats;
 	/* the thread's own */
 	struct entry *map[OPEN_BUCKETS];
@@ -232,26 +236,46 @@ static void write_batch(struct call_journal *journal, struct item *batch)
 	report(journal, err);
 }
 
+/* Waits for records and then for those that follow soon. While they keep coming it only sleeps, so that
+ * nobody has to wake it. */
+static struct item *next_batch(struct call_journal *journal, unsigned *gather_ms)
+{
+	struct item *batch;
+	size_t n;
+
+	pthread_mutex_lock(&journal->mutex);
+	while (!journal->first && !journal->is_ending && *gather_ms == GATHER_MS) {
+		journal->is_waiting = true;
+		pthread_cond_wait(&journal->cond, &journal->mutex);
+	}
+	journal->is_waiting = false;
+	if (!journal->is_ending) {
+		pthread_mutex_unlock(&journal->mutex);
+		(void)usleep(*gather_ms * 1000);
+		pthread_mutex_lock(&journal->mutex);
+	}
+	batch = journal->first;
+	n = journal->n_queued;
+	journal->first = NULL;
+	journal->last = &journal->first;
+	journal->queued_bytes = journal->n_queued = 0;
+	pthread_mutex_unlock(&journal->mutex);
+
+	*gather_ms = n >= BUSY_RECORDS ? GATHER_BUSY_MS : GATHER_MS;
+	return batch;
+}
+
 static void *journal_thread(void *arg)
 {
 	struct call_journal *journal = arg;
+	unsigned gather_ms = GATHER_MS;
 	struct item *batch;
 	bool is_ending;
 
 	do {
+		batch = next_batch(journal, &gather_ms);
 		pthread_mutex_lock(&journal->mutex);
-		while (!journal->first && !journal->is_ending)
-			pthread_cond_wait(&journal->cond, &journal->mutex);
-		if (!journal->is_ending) {
-			pthread_mutex_unlock(&journal->mutex);
-			(void)usleep(GATHER_US);
-			pthread_mutex_lock(&journal->mutex);
-		}
-		batch = journal->first;
-		journal->first = NULL;
-		journal->last = &journal->first;
-		journal->queued_bytes = 0;
-		is_ending = journal->is_ending;
+		is_ending = journal->is_ending && !journal->first;
 		pthread_mutex_unlock(&journal->mutex);
 
 		if (batch)
@@ -386,11 +410,13 @@ static void enqueue(struct call_journal *journal, uint64_t call_id, const void *
 	if (is_full) {
 		journal->stats.dropped++;
 	} else {
-		if (!journal->first)
+		if (journal->is_waiting)
 			pthread_cond_signal(&journal->cond);
+		journal->is_waiting = false;
 		*journal->last = item;
 		journal->last = &item->next;
 		journal->queued_bytes += len + sizeof(*item);
+		journal->n_queued++;
 		if (len)
 			journal->stats.puts++;
 		else

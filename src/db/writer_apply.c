@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define BATCH_MAX_RECORDS 1000
-#define APPLY_BATCHES	  10 /* batches of the journal that are gathered for one transaction */
+#define APPLY_BATCHES	  5  /* batches of the journal that are gathered for one transaction */
 
 static struct timespec at_ms(uint64_t ms)
 {

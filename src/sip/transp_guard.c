@@ -15,6 +15,7 @@
 #include "sip/edge_priv.h"
 #include "sip/edge.h"
 #include "sip/limiter.h"
+#include "sip/udp_out.h"
 #include "snapshot/snapshot.h"
 
 #define LIBRE_VERSION   "1.1.0"
@@ -656,6 +657,7 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t, bool i
 		mark(udp_sock_fd(tap->us, sa_af(&t->laddr)), sa_af(&t->laddr), tos);
 		tap->fd = udp_sock_fd(tap->us, sa_af(&t->laddr));
 		udp_thread_detach(tap->us);
+		udp_out_add(tap->us, tap->fd);
 		return err_from_re(fd_listen(tap->fd, FD_READ, read_handler, tap));
 	}
 	tap->ts = listener_of(t);
@@ -738,8 +740,10 @@ static void guard_destructor(void *arg)
 	struct transp_guard *guard = arg;
 
 	for (size_t i = 0; i < guard->n_taps; i++) {
-		if (guard->taps[i].us)
-			fd_close(guard->taps[i].fd);
+		if (!guard->taps[i].us)
+			continue;
+		udp_out_remove(guard->taps[i].us);
+		fd_close(guard->taps[i].fd);
 	}
 	mem_deref(guard->rx);
 }

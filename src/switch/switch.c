@@ -40,7 +40,7 @@
 #define SWEEP_MS       200
 #define DRAIN_MS       3000 /* what BYEs get before the process ends */
 #define WRITER_STOP_MS 5000
-#define WRITER_BATCH_MS 20 /* a disk flush for many calls; the open calls are journalled meanwhile */
+#define WRITER_BATCH_MS 50 /* a disk flush for many calls; the open calls are journalled meanwhile */
 #define DB_RETRY_S     2
 #define MAX_FDS        65536
 
@@ -505,7 +505,8 @@ int switch_main(const struct config *config)
 	if (err)
 		return err;
 	(void)fd_setsize(MAX_FDS);
-	(void)timer_selfcheck();
+	if (timer_selfcheck())
+		(void)timer_wait_by_fd(true); /* else it costs more and works as well */
 
 	err = fiber_init();
 	if (!err)
@@ -536,6 +537,7 @@ int switch_main(const struct config *config)
 
 	stop(&sw);
 	fiber_close();
+	(void)timer_wait_by_fd(false);
 	libre_close();
 	log_stop();
 	return err;

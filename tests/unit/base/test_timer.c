@@ -229,6 +229,77 @@ static void loop_end_h(void *arg)
 	re_cancel();
 }
 
+/* One wake of the thread serves many long timers; none is early, and short ones stay exact. */
+static void long_timers_expire_together(void **state)
+{
+	struct probe probes[40] = { 0 }, brief = { 0 };
+	const uint64_t began_ms = clk_mono_ms();
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		tmr_start(&probes[i].tmr, 5000, probe_h, &probes[i]);
+		tmr_start(&brief.tmr, 4000, probe_h, &brief);
+		clk_advance_ms(1);
+	}
+	tmr_poll(tmrl_get());
+	assert_in_range(tmr_next_timeout(tmrl_get()), 3999, 3999);
+	for (int ms = 0; ms < 5100; ms++)
+		turn(1);
+	assert_int_equal(brief.at_ms, began_ms + 39 + 4000);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(probes[i].fired, 1);
+		assert_in_range(probes[i].at_ms, began_ms + (uint64_t)i + 5000, began_ms + (uint64_t)i + 5049);
+		assert_int_equal(probes[i].at_ms % 50, 0);
+	}
+}
+
+static int turns;
+
+static void turn_ended(void)
+{
+	turns++;
+}
+
+static void the_end_of_a_turn_is_told(void **state)
+{
+	struct probe probe = { 0 };
+
+	(void)state;
+	timer_set_turn_handler(turn_ended);
+	tmr_start(&probe.tmr, 0, probe_h, &probe);
+	tmr_poll(tmrl_get());
+	assert_int_equal(probe.fired, 1);
+	assert_int_equal(turns, 1);
+	tmr_poll(tmrl_get());
+	assert_int_equal(turns, 2);
+	timer_set_turn_handler(NULL);
+	tmr_poll(tmrl_get());
+	assert_int_equal(turns, 2);
+}
+
+/* The loop waits without a time-out; a timer that is started or cancelled meanwhile still counts. */
+static void the_loop_waits_by_descriptor(void **state)
+{
+	struct tmr end = { 0 };
+	struct probe first = { 0 }, cancelled = { 0 }, later = { 0 };
+
+	(void)state;
+	clk_release();
+	assert_int_equal(timer_wait_by_fd(true), 0);
+	first.cancels = &cancelled;
+	tmr_start(&cancelled.tmr, 6, probe_h, &cancelled);
+	tmr_start(&first.tmr, 3, probe_h, &first);
+	tmr_start(&later.tmr, 12, probe_h, &later);
+	assert_int_equal(tmr_next_timeout(tmrl_get()), 0);
+	tmr_start(&end, 30, loop_end_h, NULL);
+	assert_int_equal(re_main(NULL), 0);
+	assert_int_equal(first.fired, 1);
+	assert_int_equal(cancelled.fired, 0);
+	assert_int_equal(later.fired, 1);
+	assert_int_equal(timer_wait_by_fd(false), 0);
+	clk_drive(1000000);
+}
+
 static void the_loop_of_libre_runs_on_the_heap(void **state)
 {
 	struct tmr end = { 0 };
@@ -253,7 +324,10 @@ int main(void)
 		cmocka_unit_test(a_timer_that_restarts_itself_leaves_sockets_their_turn),
 		cmocka_unit_test(the_heap_does_what_a_model_does),
 		cmocka_unit_test(a_hundred_thousand_timers_are_no_slower_than_a_few),
+		cmocka_unit_test(long_timers_expire_together),
+		cmocka_unit_test(the_end_of_a_turn_is_told),
 		cmocka_unit_test(the_loop_of_libre_runs_on_the_heap),
+		cmocka_unit_test(the_loop_waits_by_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,6 +4,8 @@
 
 /* Reliable provisional responses, offers inside dialogs, session timers, export. */
 
+#define LATE_MS 50 /* long timers may be (base/timer.h) */
+
 static int call_peer(struct ph *ph, const char *sdp, uint32_t se_s)
 {
 	struct inv_invite_opts o = { .ruri = "sip:peer@test",
@@ -418,16 +420,16 @@ static void we_refresh_by_update(void **state)
 	ph_learn(ph, got);
 	ph_request(ph, "ACK", 1, NULL, NULL, NULL);
 	for (int i = 0; i < 3; i++) {
-		ph_pass(ph, 50000);
+		ph_pass(ph, 50000 + LATE_MS);
 		got = ph_next(ph, "UPDATE");
 		assert_non_null(got);
 		assert_non_null(strstr(got->text, "Session-Expires: 100;refresher=uac\r\n"));
 		ph_reply(ph, got->text, 200, NULL, "Session-Expires: 100;refresher=uac\r\n", NULL);
 	}
 	assert_string_equal(ph_log(ph), "ACK\n"); /* the owner hears nothing of it */
-	ph_pass(ph, 50000);
+	ph_pass(ph, 50000 + LATE_MS);
 	ph_expect(ph, "UPDATE"); /* nobody answers this one */
-	ph_pass(ph, 33000);
+	ph_pass(ph, 33000 + LATE_MS);
 	ph_expect(ph, "BYE");
 	assert_string_equal(ph_log(ph), "ENDED 408 q102\n");
 }
@@ -470,7 +472,7 @@ static void short_interval_is_raised_and_refreshed_by_reinvite(void **state)
 	assert_non_null(strstr(req, "Min-SE: 200\r\n"));
 	ph_reply(ph, req, 200, "t1", "Session-Expires: 200;refresher=uac\r\n", "answer");
 	ph_expect(ph, "ACK");
-	ph_pass(ph, 100000);
+	ph_pass(ph, 100000 + LATE_MS);
 	str_ncpy(req, ph_next(ph, "INVITE")->text, sizeof(req)); /* the peer allows no UPDATE */
 	assert_non_null(strstr(req, "\r\n\r\noffer"));
 	ph_reply(ph, req, 200, NULL, "Session-Expires: 200;refresher=uac\r\n", "answer");
