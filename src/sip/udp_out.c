@@ -48,7 +48,8 @@ static int sock_find(const struct udp_sock *us)
 	return -1;
 }
 
-void udp_out_flush(void)
+/* Sends what waits; nothing is fine. */
+static void udp_out_flush(void)
 {
 	size_t at = 0;
 

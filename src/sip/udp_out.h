@@ -18,7 +18,4 @@
 void udp_out_add(struct udp_sock *us, int fd);
 void udp_out_remove(const struct udp_sock *us);
 
-/* Sends what waits; 0 datagrams are fine. */
-void udp_out_flush(void);
-
 #endif
