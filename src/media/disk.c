@@ -586,7 +586,8 @@ static void repair_all(struct disk *disk)
 	FTSENT *entry;
 	unsigned n = 0;
 
-	while (tree && !atomic_load(&disk->stop) && (entry = fts_read(tree))) {
+	/* Read first: glibc's fts_close() frees the roots only when they have been read. */
+	while (tree && (entry = fts_read(tree)) && !atomic_load(&disk->stop)) {
 		int err = is_left_part(entry, &disk->started) ? part_repair(entry->fts_path) : 1;
 
 		n += !err;

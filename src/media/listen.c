@@ -133,7 +133,7 @@ static bool is_over(const struct stream *stream, const struct hdr_rtp *hdr)
 	int32_t since = (int32_t)(hdr->ts - digit->done_ts);
 
 	return digit->any_done && digit->ssrc == hdr->ssrc && since <= 0 &&
-	       since > -(int32_t)(LATE_S * stream->dtmf_hz);
+	       since > -(int32_t)(LATE_S * stream->dtmf_hz + SEGMENT_MAX);
 }
 
 /* A key that stays pressed longer than sixteen bits can say. */
@@ -157,9 +157,10 @@ bool listen_event(struct relay *relay, struct stream *stream, const struct hdr_r
 		return digit->passes;
 
 	if (digit->active && (digit->ts != hdr->ts || digit->ssrc != hdr->ssrc)) {
+		/* Late packet of a digit nobody missed, or of a segment, whose timestamp is that of its begin. */
 		if (digit->ssrc == hdr->ssrc && (int32_t)(hdr->ts - digit->ts) < 0 &&
-		    (int32_t)(hdr->ts - digit->ts) > -(int32_t)(LATE_S * stream->dtmf_hz))
-			return digit->passes; /* late packet of a segment, or of a digit nobody missed */
+		    (int32_t)(hdr->ts - digit->ts) > -(int32_t)(LATE_S * stream->dtmf_hz + SEGMENT_MAX))
+			return digit->passes;
 		if (goes_on(digit, hdr, &event)) {
 			digit->before += SEGMENT_MAX;
 			digit->ts = hdr->ts;

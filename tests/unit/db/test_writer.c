@@ -552,7 +552,8 @@ static void the_journal_has_a_limit(void **state)
 	writer_stats(w, &stats);
 	assert_int_equal(stats.dropped, 1);
 	assert_int_equal(stats.posted, n - 1);
-	assert_true(stats.journal_bytes <= 22000);
+	/* What waits in memory is counted without the head of 32 - 24 bytes that it gets in the journal. */
+	assert_true(stats.journal_bytes <= 20000 / 24 * 32 + 1000);
 	writer_stop(w, 0);
 
 	w = start(t);

@@ -452,7 +452,10 @@ static void sealed_recordings_open_again_and_only_with_the_key(void **state)
 			assert_int_equal(plain.n, (cut - VAULT_HEAD) / VAULT_SEALED * VAULT_CHUNK);
 			assert_memory_equal(plain.data, text, plain.n);
 		}
-		/* A changed byte is noticed. */
+		/* Nothing may follow the end; a changed byte is noticed. */
+		plain.n = 0;
+		assert_int_not_equal(vault_open(key, sealed.data, sealed.n + 1, heap_write, &plain), 0);
+		plain.n = 0;
 		sealed.data[sealed.n - 1] ^= 1;
 		assert_int_not_equal(vault_open(key, sealed.data, sealed.n, heap_write, &plain), 0);
 	}

@@ -151,6 +151,9 @@ static void a_very_long_press_is_one_digit(void **state)
 	event_send(&pair.pa, pair.a.port, 2, false, 65535);
 	pair.pa.ts += 65535;
 	event_send(&pair.pa, pair.a.port, 2, false, 800);
+	pair.pa.ts -= 65535; /* a packet of the first segment was overtaken */
+	event_send(&pair.pa, pair.a.port, 2, false, 65000);
+	pair.pa.ts += 65535;
 	event_send(&pair.pa, pair.a.port, 2, true, 14465);
 	expect_digits(&pair.a, "2");
 	assert_int_equal(pair.a.duration_ms, 10000);
@@ -411,6 +414,30 @@ static void events_become_tones(void **state)
 	pair_close(&pair);
 }
 
+/* A tone lasts as long as the key is down, though nobody knows yet how long that will be. */
+static void a_tone_lasts_while_the_key_is_down(void **state)
+{
+	struct sound heard;
+	struct pair pair;
+	uint64_t next_us;
+
+	pair_open(*state, &pair, &pcma, MEDIA_DTMF_INBAND, -1);
+	sound_open(&heard);
+	next_us = clk_mono_us();
+	for (uint16_t d = 160; d <= 4800; d += 160) { /* 600 ms, on the clock */
+		event_send(&pair.pa, pair.a.port, 9, d == 4800, d);
+		listen_in(&pair.pb, &heard);
+		for (next_us += 20000; clk_mono_us() < next_us;)
+			fix_run(1);
+	}
+	fix_run(100);
+	listen_in(&pair.pb, &heard);
+	assert_string_equal(heard.keys, "9");
+	assert_in_range(heard.loud, 20, 40);
+	dtmf_rx_free(heard.rx);
+	pair_close(&pair);
+}
+
 static bool heard_fax(void *arg)
 {
 	return ((struct leg *)arg)->fax_tones > 0;
@@ -453,6 +480,7 @@ int main(void)
 		T(tones_become_events),
 		T(tones_stay_tones_where_they_are_understood),
 		T(events_become_tones),
+		T(a_tone_lasts_while_the_key_is_down),
 		T(a_calling_fax_is_recognised),
 	};
 

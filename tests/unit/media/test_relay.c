@@ -174,6 +174,27 @@ static void a_better_match_replaces_within_the_first_second(void **state)
 	pair_close(&pair);
 }
 
+static void the_first_second_ends_though_nothing_came_in_it(void **state)
+{
+	struct phone first;
+	struct pair pair;
+	struct hdr_rtp hdr;
+	uint8_t mark;
+
+	pair_open(*state, &pair, true);
+	phone_open(&first, "127.0.0.2");
+	phone_send(&first, pair.a.port, 8, 0x11);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+	fix_run(1100);
+	phone_send(&pair.pa, pair.a.port, 8, 0x12); /* a better match, too late */
+	assert_false(phone_hear(&pair.pb, &hdr, &mark, 50));
+	phone_send(&first, pair.a.port, 8, 0x13);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+	assert_int_equal(mark, 0x13);
+	phone_close(&first);
+	pair_close(&pair);
+}
+
 static void a_third_party_cannot_take_over(void **state)
 {
 	struct phone real, thief;
@@ -528,6 +549,7 @@ int main(void)
 		T(rtcp_of_video_uses_one_port_where_agreed),
 		T_ID("[BASE-46]", symmetric_source_is_latched),
 		T(a_better_match_replaces_within_the_first_second),
+		T(the_first_second_ends_though_nothing_came_in_it),
 		T(a_third_party_cannot_take_over),
 		T(without_nat_only_the_address_of_the_sdp_is_heard),
 		T(a_new_address_latches_anew),

@@ -128,6 +128,11 @@ static bool six_are_lost(const struct media_stats *stats)
 	return stats->tx_lost == 6;
 }
 
+static bool seven_are_lost(const struct media_stats *stats)
+{
+	return stats->tx_lost == 7;
+}
+
 static bool one_is_dropped(const struct media_stats *stats)
 {
 	return stats->rx_dropped == 1;
@@ -174,6 +179,14 @@ static void round_trip_and_loss_of_the_other_direction_are_learnt(void **state)
 	put32(rr + 24, 12345);
 	phone_send_raw(pair.pb.rtcp, pair.b.rtcp_port, rr, sizeof(rr));
 	stats_until(&pair.b, six_are_lost);
+	assert_int_equal(pair.b.stats.rtt_us, rtt_us);
+
+	/* Nor does one that was held longer than it was away. */
+	put32(rr + 12, 7);
+	put32(rr + 24, (uint32_t)(heard.sr_ntp >> 16));
+	put32(rr + 28, 3600u << 16);
+	phone_send_raw(pair.pb.rtcp, pair.b.rtcp_port, rr, sizeof(rr));
+	stats_until(&pair.b, seven_are_lost);
 	assert_int_equal(pair.b.stats.rtt_us, rtt_us);
 	pair_close(&pair);
 }

@@ -321,6 +321,19 @@ static void limits(void **state)
 		(void)limiter_failed(limiter, &other, &pl, true, false, &n);
 	}
 	assert_int_equal(limiter_failed(limiter, &other, &bob, true, false, &n), LIMIT_SOURCE);
+
+	/* Who has the right password is heard, though others behind the same address guess. */
+	assert_int_equal(limiter_check(limiter, &other, NULL), LIMIT_SOURCE);
+	limiter_passed(limiter, &other, &alice);
+	assert_int_equal(limiter_check(limiter, &other, NULL), LIMIT_NONE);
+
+	/* After a minute a name is counted anew. */
+	for (unsigned i = 0; i < 2 * (LIMIT_PAIR_PER_MIN - 1); i++) {
+		if (i == LIMIT_PAIR_PER_MIN - 1)
+			clk_advance_ms(60 * 1000);
+		assert_int_equal(limiter_failed(limiter, &inside, &alice, true, false, &n), LIMIT_NONE);
+	}
+	assert_int_equal(limiter_failed(limiter, &inside, &alice, true, false, &n), LIMIT_PAIR);
 	mem_deref(limiter);
 	clk_release();
 }

@@ -267,6 +267,9 @@ static void external_numbers_lose_three_digits(void **state)
 	assert_true(mask_is_external("ibl"));
 	assert_false(mask_is_external("local_exten"));
 	assert_false(mask_is_external("service"));
+	assert_true(mask_needed(&(const struct principal){ 0 }, false));
+	assert_false(mask_needed(&(const struct principal){ 0 }, true)); /* a call of one's own */
+	assert_false(mask_needed(&(const struct principal){ .privacy = true }, false));
 }
 
 static void private_addresses(void **state)
