@@ -1,6 +1,7 @@
 #!/bin/sh
-# Everything that `make test` runs, in the order in which failures are cheapest to find. Each runner's own
-# closing lines are shown, its whole output on failure; the last line counts all of them.
+# Everything that `make test` runs, in the order in which failures are cheapest to find. A step that fails does not
+# keep the others from running. Each runner's own closing lines are shown, on failure what went wrong; the last line
+# counts all of them, the one before it names the steps that failed.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -8,6 +9,11 @@ out=build/test-output
 mkdir -p "$out"
 passed=0
 failed=0
+failures=
+step_began=
+began=$(date +%s)
+# Whatever the tests start inherits this, and is found by it at the end.
+export AOIDE_TEST_RUN="run-$$-$began"
 
 # count NAME STATUS PASSED FAILED: adds up; a runner that failed without counting a failure counts as one.
 count() {
@@ -16,7 +22,8 @@ count() {
 	if [ "$2" != 0 ] && [ "$4" = 0 ]; then
 		failed=$((failed + 1))
 	fi
-	if [ "$2" != 0 ]; then
+	if [ "$2" != 0 ] || [ "$4" != 0 ]; then
+		failures="$failures $1"
 		echo "FAILED: $1 (whole output: $out/$1.log)"
 	fi
 }
@@ -26,15 +33,31 @@ number() {
 	sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | sed -nE "s/$2/\\1/p" | awk '{ n += $1 } END { print n + 0 }'
 }
 
+took() {
+	[ -z "$step_began" ] || echo "-- $(($(date +%s) - step_began)) s"
+	step_began=
+}
+
 step() {
+	took
 	echo
 	echo "== $1"
+	step_began=$(date +%s)
 }
 
 run() { # NAME COMMAND...: output into a file
 	name=$1
 	shift
 	"$@" >"$out/$name.log" 2>&1
+}
+
+# unit_failures FILE: in few lines which tests failed and where; one failure is often followed by pages of leaks.
+unit_failures() {
+	grep -E '^ *[0-9]+/[0-9]+ .* (FAIL|TIMEOUT|ERROR) ' "$1"
+	awk '/^test: /{ program = $0 } /^\[ RUN/{ run = $0 }
+		/^\[  (FAILED|ERROR ) |^\[   LINE|ERROR: [A-Za-z]*Sanitizer|runtime error:/{
+			if (program) { print ""; print program; program = "" } print }
+		/TIMEOUT/{ if (run) print "the last test that began: " run }' "$1" | cut -c1-240 | head -n 120
 }
 
 step "layers and headers"
@@ -54,9 +77,15 @@ if [ $status != 0 ]; then
 	tail -n 60 "$out/build-test.log"
 	count build-test $status 0 0
 else
-	run unit meson test -C build/test --print-errorlogs --no-rebuild --num-processes "${TEST_JOBS:-$(nproc)}"
+	# A program that hangs is ended after its time (tests/unit/meson.build), here three times as long: others may
+	# use the machine. Its output ends with the test that hung.
+	run unit meson test -C build/test --print-errorlogs --no-rebuild --timeout-multiplier 3 \
+		--num-processes "${TEST_JOBS:-$(nproc)}"
 	status=$?
-	[ $status = 0 ] || sed -n '/^=====/,$p;/FAIL\|TIMEOUT/p' "$out/unit.log" | tail -n 200
+	if [ $status != 0 ]; then
+		unit_failures "$out/unit.log"
+		sed -n '/^=====/,$p' "$out/unit.log" | tail -n 200
+	fi
 	grep -E '^(Ok|Fail|Timeout|Skipped): ' "$out/unit.log"
 	log=build/test/meson-logs/testlog.txt
 	# Each cmocka program counts its own tests; a program without them (a corpus) counts as one.
@@ -104,6 +133,33 @@ if [ -f tests/e2e/package.json ]; then
 	npm_tests e2e tests/e2e "end to end, with real phones and browsers"
 fi
 
+# left_running: pids of what this run started and did not end; grep itself is gone when it is looked at.
+left_running() {
+	for pid in $(grep -lsz "^AOIDE_TEST_RUN=$AOIDE_TEST_RUN\$" /proc/[0-9]*/environ | tr -dc '0-9\n'); do
+		[ ! -d "/proc/$pid" ] || echo "$pid"
+	done
+}
+
+step "nothing is left running"
+for _ in 1 2 3 4 5 6 7 8 9 10; do # a browser takes a moment to end
+	left=$(left_running)
+	[ -n "$left" ] || break
+	sleep 1
+done
+n=0
+: >"$out/leftovers.log"
+for pid in $left; do
+	echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline")" >>"$out/leftovers.log"
+	kill "$pid"
+	n=$((n + 1))
+done
+cut -c1-160 "$out/leftovers.log"
+echo "$n processes left"
+count leftovers 0 0 $n
+
+took
 echo
+echo "$((($(date +%s) - began) / 60)) min in all"
+[ -z "$failures" ] || echo "failed:$failures"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
