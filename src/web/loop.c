@@ -24,7 +24,7 @@
  * X-authenticate is one; a server offering h2 could not be used by the API's clients.
  */
 #define HEADER_MAX_BYTES  16384
-#define HEADER_POOL       512
+#define HEADER_POOL       (GUESTS_MAX + 512) /* those that ask for nothing must not take them all */
 #define REQUEST_TIMEOUT_S 20  /* to send headers, and between two pieces of a body */
 #define WORK_TIMEOUT_S    120 /* a worker's longest answer: an import of 50,000 rows */
 #define SEND_TIMEOUT_S    30  /* without any progress */
@@ -353,6 +353,7 @@ static int continue_sending(struct web *web, struct web_session *session, struct
 	forget(web, session);
 	if (close && !lws_partial_buffered(wsi))
 		return -1;
+	guests_wait(wsi);
 	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
@@ -372,6 +373,7 @@ static void refuse(struct web_req *req, int status, const char *detail)
 static void submit(struct web *web, struct web_req *req)
 {
 	req->state = REQ_WORKING;
+	guests_serve(req->wsi);
 	lws_set_timeout(req->wsi, PENDING_TIMEOUT_HTTP_CONTENT, WORK_TIMEOUT_S);
 	lws_rx_flow_control(req->wsi, 0);
 	if (!web_pool_submit(web, req))
@@ -529,6 +531,10 @@ static int on_http(struct web *web, enum lws_callback_reasons reason, struct lws
 		   struct web_session *session, void *in, size_t len)
 {
 	switch ((int)reason) {
+	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+		guests_come(&web->guests, wsi);
+		return 0;
+
 	case LWS_CALLBACK_HTTP:
 		session->req = read_request(wsi);
 		if (!session->req)
@@ -565,6 +571,8 @@ static int on_http(struct web *web, enum lws_callback_reasons reason, struct lws
 			forget(web, session);
 			web_socket_forget(web, session);
 		}
+		if (reason == LWS_CALLBACK_WSI_DESTROY)
+			guests_leave(wsi);
 		return 0;
 
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
@@ -605,6 +613,8 @@ static int https_callback(struct lws *wsi, enum lws_callback_reasons reason, voi
 
 	if (!web)
 		return 0;
+	if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE)
+		guests_serve(wsi);
 	if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE && ws_sip_confirm(web, wsi, &ret))
 		return ret;
 	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
@@ -667,6 +677,9 @@ static int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void
 	if (!web)
 		return 0;
 	switch ((int)reason) {
+	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+		guests_come(&web->guests, wsi);
+		return 0;
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 		return -1;
 	case LWS_CALLBACK_HTTP:
@@ -683,8 +696,11 @@ static int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void
 		return 0;
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
 	case LWS_CALLBACK_CLOSED_HTTP:
+	case LWS_CALLBACK_WSI_DESTROY:
 		if (session)
 			forget(web, session);
+		if (reason == LWS_CALLBACK_WSI_DESTROY)
+			guests_leave(wsi);
 		return 0;
 	}
 	return 0;
@@ -743,6 +759,7 @@ int web_loop_open(struct web *web)
 	struct lws_context_creation_info info = { 0 }, vhost;
 
 	lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+	web->guests.max = GUESTS_MAX;
 	web->scratch = malloc(LWS_PRE + SEND_BYTES);
 	if (!web->scratch)
 		return -ENOMEM;

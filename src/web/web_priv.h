@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <jansson.h>
+#include "web/guests.h"
 #include "web/limiter.h"
 #include "web/request.h"
 #include "web/web.h"
@@ -49,6 +50,7 @@ struct web {
 	unsigned n_ws_sip;        /* loop only: browsers on /ws-sip */
 	void *ssl_ctx;
 	char cert_path[1024];
+	struct guests guests;     /* loop only */
 	unsigned active;          /* loop only: requests between their first and last byte */
 	uint8_t *scratch;         /* loop only: what lws_write() sends from */
 

@@ -1,4 +1,5 @@
 // What the web server refuses and hides.
+import { connect as connectPlain, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 import { request } from 'node:http';
 import { expect, test } from 'vitest';
@@ -163,4 +164,28 @@ test('a session outlives the web process, not its log-out', async () => {
   await expect.poll(async () => (await session.call('GET', `${V2}/session`).catch(() => undefined))?.status, { timeout: 30_000 }).toBe(200);
   expect((await session.call('DELETE', `${V2}/session`)).status).toBe(204);
   expect((await session.call('GET', `${V2}/session`)).status).toBe(401);
+});
+
+test('thousands of connections that ask for nothing do not keep anybody else waiting', { timeout: 120_000 }, async () => {
+  const { hostname } = new URL(pbx().rest.base);
+  const port = Number(new URL(String(pbx().facts.http)).port);
+  const open: Socket[] = [];
+  try {
+    // More than the limit of 4096; where one process may not open so many, as many as it may.
+    for (let n = 0; n < 46; n++) {
+      const batch = Array.from({ length: 100 }, () => new Promise<void>((resolve) => {
+        const socket = connectPlain({ host: hostname, port }, () => {
+          socket.write('GET / HTTP/1.1\r\nHo');
+          resolve();
+        });
+        socket.on('error', () => resolve());
+        open.push(socket);
+      }));
+      await Promise.all(batch);
+    }
+    expect((await pbx().rest.call('GET', '/rest/extension')).status).toBe(200);
+  } finally {
+    for (const socket of open) socket.destroy();
+  }
+  expect((await pbx().rest.call('GET', '/rest/extension')).status).toBe(200);
 });
