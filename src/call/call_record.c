@@ -18,6 +18,7 @@
 #include "call/cdr.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "call/record.h"
 #include "db/writer.h"
 #include "media/disk.h"
 #include "snapshot/snapshot.h"
@@ -185,6 +186,40 @@ static void post_text(const struct recording *rec)
 	mem_deref(data);
 }
 
+/* When the recording was written to last; it may not have its name yet. 0: there is none. */
+static int64_t last_write_us(const char *folder, const char *path)
+{
+	static const char *const endings[] = { "", ".part" };
+	char name[4096];
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		(void)snprintf(name, sizeof(name), "%s/%s%s", folder, path, endings[i]);
+		if (!stat(name, &st))
+			return (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+	}
+
+	return 0;
+}
+
+/* text into buf, with the stop time of a recording that nobody saw the end of. Returns the length. */
+static size_t with_stop_time(char *buf, const char *text, size_t len, const char *folder,
+			     const char *path)
+{
+	static const char key[] = "\nstop_recording_timestamp=\n";
+	const char *at = memmem(text, len, key, sizeof(key) - 1);
+	const size_t head = at ? (size_t)(at - text) + sizeof(key) - 2 : len;
+	const int64_t us = at ? last_write_us(folder, path) : 0;
+	size_t n = 0;
+
+	memcpy(buf, text, head);
+	if (us)
+		n = strlen(clk_iso(buf + head, 32, us));
+	memcpy(buf + head + n, text + head, len - head);
+
+	return len + n;
+}
+
 static int write_file(const char *path, const char *text, size_t len)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -202,15 +237,18 @@ static int write_file(const char *path, const char *text, size_t len)
 int recording_writer_apply(const char *folder, const void *data, size_t len)
 {
 	const char *path = data, *end = memchr(data, 0, len);
-	char tmp[4096], name[4096];
+	char tmp[4096], name[4096], text[META_MAX_BYTES + 32];
+	size_t n;
 	int err;
 
-	if (!end || !disk_path_ok(path))
+	if (!end || !disk_path_ok(path) || len - (size_t)(end + 1 - path) > META_MAX_BYTES)
 		return -EINVAL;
+
+	n = with_stop_time(text, end + 1, len - (size_t)(end + 1 - path), folder, path);
 
 	(void)snprintf(name, sizeof(name), "%s/%s.txt", folder, path);
 	(void)snprintf(tmp, sizeof(tmp), "%s/%s.txt.tmp", folder, path);
-	err = write_file(tmp, end + 1, len - (size_t)(end + 1 - path));
+	err = write_file(tmp, text, n);
 	if (!err && rename(tmp, name))
 		err = -errno;
 	if (err)
@@ -262,8 +300,10 @@ static void on_over(struct recording *rec, int err, enum media_end reason, uint3
 	if (err)
 		log_error("call.recording_failed", "a recording ended before it should",
 			  kv_text("file", rec->path), kv_err(err));
-	if (rec->call)
+	if (rec->call) {
 		call_wake(rec->call);
+		call_record_save(rec->call);
+	}
 	conclude(rec);
 }
 
@@ -311,8 +351,69 @@ void recording_call_ended(struct call *call, const struct cdr *cdr)
 			memcpy(rec->cdr, cdr, offsetof(struct cdr, details));
 		else
 			rec->metadata = false;
+		/* The journal forgets the call now; the exact end follows when it is known. */
+		if (rec->metadata && !rec->over && rec->engine->o.writer)
+			post_text(rec);
 		conclude(rec);
 	}
+}
+
+/* ------------------------------------------------------------------ after a crash */
+
+struct left { /* of a recording, in the journal of open calls */
+	int64_t start_us, stop_us;
+	uint32_t sequence;
+	uint8_t direction, type, destination;
+	char path[PATH_MAX_BYTES], owner[CALL_TEXT], destination_name[CALL_TEXT];
+};
+
+size_t recording_export(const struct call *call, void *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (struct le *le = call->engine->recordings.head; le; le = le->next) {
+		const struct recording *rec = le->data;
+		struct left left = { .start_us = rec->start_us,
+				     .stop_us = rec->stop_us,
+				     .sequence = rec->sequence,
+				     .direction = (uint8_t)rec->direction,
+				     .type = (uint8_t)rec->type,
+				     .destination = (uint8_t)rec->destination };
+
+		if (rec->call != call || !rec->metadata || size - used < sizeof(left))
+			continue;
+		str_ncpy(left.path, rec->path, sizeof(left.path));
+		str_ncpy(left.owner, rec->owner, sizeof(left.owner));
+		str_ncpy(left.destination_name, rec->destination_name, sizeof(left.destination_name));
+		memcpy((char *)buf + used, &left, sizeof(left));
+		used += sizeof(left);
+	}
+
+	return used;
+}
+
+void recording_recover(struct engine *engine, const void *data, size_t len, const struct cdr *cdr)
+{
+	struct recording *rec = mem_zalloc(sizeof(*rec), recording_destructor);
+	struct left left;
+
+	for (size_t at = 0; rec && engine->o.writer && len - at >= sizeof(left); at += sizeof(left)) {
+		memcpy(&left, (const char *)data + at, sizeof(left));
+		rec->engine = engine;
+		rec->start_us = left.start_us;
+		rec->stop_us = left.stop_us;
+		rec->sequence = left.sequence;
+		rec->direction = left.direction;
+		rec->type = left.type;
+		rec->destination = left.destination;
+		str_ncpy(rec->path, left.path, sizeof(rec->path));
+		str_ncpy(rec->owner, left.owner, sizeof(rec->owner));
+		str_ncpy(rec->destination_name, left.destination_name, sizeof(rec->destination_name));
+		rec->cdr = mem_ref((void *)(uintptr_t)cdr);
+		post_text(rec);
+		rec->cdr = mem_deref(rec->cdr);
+	}
+	mem_deref(rec);
 }
 
 /* ------------------------------------------------------------------ starting */
@@ -389,6 +490,7 @@ int recording_start(struct recording **ret, struct call *call, struct leg *leg,
 
 	list_append(&engine->recordings, &rec->le, rec);
 	*ret = mem_ref(rec);
+	call_record_save(call);
 	log_info("call.recording", "a recording begins", kv_text("linkedid", call->linkedid),
 		 kv_text("file", rec->path));
 	return 0;

@@ -11,7 +11,8 @@
 /*
  * Recordings of calls: in the background while two talk, or in the fiber as voicemail wants it. The
  * media process writes the sound; what is known about it (PLT-89) is written beside it by the writer
- * thread, once the recording and the call are over. Call thread only.
+ * thread, once the recording and the call are over. Until then it stands in the journal of open calls, so
+ * that the next process writes it when this one is killed. Call thread only.
  */
 struct call;
 struct cdr;
@@ -94,7 +95,16 @@ void recording_leg_gone(struct leg *leg);
 /* The call is over, and this is its CDR. */
 void recording_call_ended(struct call *call, const struct cdr *cdr);
 
-/* What the writer thread does with what was posted to it: writes the file. folder: of recordings. */
+/* For the journal of open calls: what is known about the recordings of a call, as many as fit. Returns the
+ * bytes. */
+size_t recording_export(const struct call *call, void *buf, size_t size);
+/* The same, found by the next process: their metadata are written with this CDR. */
+void recording_recover(struct engine *engine, const void *data, size_t len, const struct cdr *cdr);
+
+/*
+ * What the writer thread does with what was posted to it: writes the file. folder: of recordings. A stop time
+ * that was not known is when the last sound was written.
+ */
 enum { RECORDING_RECORD = 210 };
 int recording_writer_apply(const char *folder, const void *data, size_t len);
 

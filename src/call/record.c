@@ -18,17 +18,19 @@
 #include "sip/inv.h"
 #include "snapshot/snapshot.h"
 
-#define RECORD_VERSION     2
+#define RECORD_VERSION     3
 #define RECORD_MAX_STREAMS 32
 #define RECORD_DIALOGS     2
 
-/* The plain struct that is journalled; the CDR and the dialogs' states follow it. */
+/* The plain struct that is journalled; the CDR, the dialogs' states and what is known about recordings
+ * follow it. */
 struct call_record {
 	uint32_t version;
 	uint32_t n_streams;
 	uint64_t streams[RECORD_MAX_STREAMS];
 	uint32_t cdr_len;
 	uint32_t dialog_len[RECORD_DIALOGS];
+	uint32_t recordings_len;
 };
 
 /* A CDR on its way to the disk; the journal keeps the call until it is there. */
@@ -138,6 +140,10 @@ void call_record_save(struct call *call)
 		record.dialog_len[i] = (uint32_t)n;
 		used += (size_t)n;
 	}
+
+	record.recordings_len =
+		(uint32_t)recording_export(call, buf + used, CALL_JOURNAL_MAX_RECORD - used);
+	used += record.recordings_len;
 
 	memcpy(buf, &record, sizeof(record));
 	call_journal_put(engine->o.journal, call->id, buf, used);
@@ -261,6 +267,8 @@ void call_record_recover(uint64_t call_id, const void *data, size_t len, void *a
 	}
 
 	close_cdr(cdr);
+	if (record.recordings_len <= left)
+		recording_recover(engine, p, record.recordings_len, cdr);
 	log_info("call.recovered", "a call that the last process left was ended",
 		 kv_text("linkedid", cdr->linkedid));
 	post_cdr(engine, cdr, call_id);

@@ -544,9 +544,10 @@ static void file_finish(struct disk *disk, struct disk_file *file)
 		(void)!write(notify_fd, &one, sizeof(one));
 }
 
-/* A file that the last process was writing. */
-static int part_repair(const char *path)
+/* A file that the last process was writing. Its time stays: it tells when the recording ended. */
+static int part_repair(const char *path, const struct stat *was)
 {
+	const struct timespec times[2] = { was->st_atim, was->st_mtim };
 	char *name = strdup(path);
 	int fd, err;
 
@@ -557,6 +558,8 @@ static int part_repair(const char *path)
 	err = fd < 0 ? -errno : wav_repair(fd);
 	if (err == -EBADMSG)
 		err = 0; /* pages of Ogg and sealed chunks end where they end */
+	if (!err)
+		(void)futimens(fd, times); /* a wrong time is better than no recording */
 	if (!err && fsync(fd))
 		err = -errno;
 	if (fd >= 0)
@@ -588,7 +591,9 @@ static void repair_all(struct disk *disk)
 
 	/* Read first: glibc's fts_close() frees the roots only when they have been read. */
 	while (tree && (entry = fts_read(tree)) && !atomic_load(&disk->stop)) {
-		int err = is_left_part(entry, &disk->started) ? part_repair(entry->fts_path) : 1;
+		int err = is_left_part(entry, &disk->started) ?
+				  part_repair(entry->fts_path, entry->fts_statp) :
+				  1;
 
 		n += !err;
 		if (err < 0)

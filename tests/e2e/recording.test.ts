@@ -6,6 +6,7 @@ import { afterAll, describe, expect } from 'vitest';
 
 import { Baresip } from './lib/baresip.js';
 import { stopPbx, test, type Phones } from './lib/fixtures.js';
+import { MiniPhone } from './lib/miniphone.js';
 import { aoideBinary, Pbx } from './lib/pbx.js';
 import { run } from './lib/proc.js';
 import { toneShare, type Sound } from './lib/tone.js';
@@ -223,6 +224,57 @@ describe('recordings', () => {
       await own.stop();
     }
   });
+});
+
+describe('kill -9 while a call is recorded', () => {
+  const values = (text: string): Record<string, string> =>
+    Object.fromEntries([...text.matchAll(/^(\w+)=(.*)$/gm)].map(([, key, value]) => [key, value]));
+
+  for (const what of ['the switch', 'everything'] as const) {
+    test(`[PLT-89] ${what}: the recording and its metadata are there, with what was known and when it ended`, async () => {
+      const own = await Pbx.start();
+      const phones: MiniPhone[] = [];
+      const phone = async (extension: string): Promise<MiniPhone> => {
+        const { username, secret } = own.account(extension);
+        const made = await MiniPhone.open(username, secret, own.facts.sip.udp);
+        phones.push(made);
+        expect(await made.register()).toBe(200);
+        return made;
+      };
+      try {
+        await phone('102');
+        const caller = await phone('101');
+        const call = await caller.call('102');
+        call.rtp.start();
+        const [row] = await own.ctlJson<Row[]>('calls');
+        const id = String(row?.['linkedid']);
+        const file = fileOf(await own.ctl('record', id, 'start'));
+        await delay(2500);
+        const killedAt = Date.now();
+        if (what === 'everything') await own.restart('SIGKILL');
+        else await own.killChild('switch');
+
+        const text = readFileSync(await whenThere(join(folder(own), `${file}.txt`)), 'utf8');
+        const told = values(text);
+        expect(told).toMatchObject({
+          linked_id: id, type: '2', sequence_number: '1', owner: '101', destination_type: '3', status: 'OK', caller_id: '101',
+          called: '102', answered_by: '102',
+        });
+        const wav = readRecording(await whenThere(join(folder(own), file)));
+        expect(wav.seconds).toBeGreaterThan(1.3);
+        const startedAt = Date.parse(told['start_recording_timestamp'] ?? '');
+        const stoppedAt = Date.parse(told['stop_recording_timestamp'] ?? '');
+        // The file says how long; times are whole seconds, and a header is a second old at most.
+        expect(Math.abs(stoppedAt - startedAt - wav.seconds * 1000)).toBeLessThan(2500);
+        if (what === 'everything') expect(stoppedAt).toBeLessThan(killedAt + 1500);
+        const [cdr] = await own.cdrs(1);
+        expect(cdr).toMatchObject({ linkedid: id, status: 'OK' });
+      } finally {
+        for (const one of phones) await one.close();
+        await own.stop();
+      }
+    });
+  }
 });
 
 describe('listening to a call', () => {
