@@ -28,8 +28,12 @@ struct sounds {
 	char text[MAX_NAMES][MAX_SOUND];
 };
 
+/* D-367: who called from an extension hears its user's language, others the tenant's. */
 const char *call_language(const struct call *call)
 {
+	if (call->caller_ext && call->caller_ext->language)
+		return call->caller_ext->language;
+
 	return call->tenant->language ? call->tenant->language : "it";
 }
 

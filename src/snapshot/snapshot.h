@@ -78,6 +78,7 @@ struct snap_extension { /* BASE-33..42, resolved */
 	uint16_t no_answer_s[3]; /* by origin: internal, external, transfer (D-071) */
 	const struct snap_account *const *accounts; /* linked, enabled or not */
 	uint16_t n_accounts;
+	const char *language; /* its user's, a code of prompts (D-367); NULL: the tenant's */
 	const struct snap_tenant *tenant;
 };
 

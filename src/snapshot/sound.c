@@ -384,13 +384,67 @@ static int load_settings(struct snap_tenant *tenant, struct db *db)
 	return tenant->language ? 0 : -ENOMEM;
 }
 
+/*
+ * What a user has chosen as a code of prompts: NULL, the tenant's own, when that is the same language,
+ * which may be a variant with recordings of the tenant's.
+ */
+static const char *language_of_user(const struct snap_tenant *tenant, const char *chosen)
+{
+	static const struct {
+		const char *chosen, *code;
+	} codes[] = { { "it", "it" }, { "en", "us" } };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		const char *code = codes[i].code;
+
+		if (strcmp(chosen, codes[i].chosen))
+			continue;
+		return strncmp(tenant->language, code, strlen(code)) ||
+				       !strchr("_", tenant->language[strlen(code)]) ?
+			       code :
+			       NULL;
+	}
+
+	return NULL;
+}
+
+/* D-367. extensions: writable still, by number; users are few, their extensions are found one by one. */
+static int load_user_languages(struct snap_tenant *tenant, struct db *db)
+{
+	struct snap_extension *extensions = (struct snap_extension *)(uintptr_t)tenant->extensions;
+	struct db_rows *rows = NULL;
+	int n, err;
+
+	err = db_query(&rows, db,
+		       "SELECT e.number, u.language FROM \"user_applied\" u, \"extension_applied\" e"
+		       " WHERE u.tenant_id = $1 AND e.tenant_id = $1 AND e.id = u.extension"
+		       " AND u.language IS NOT NULL",
+		       DB_ARGS(db_i64(tenant->id)));
+	if (err)
+		return err;
+	while ((n = db_next(rows)) > 0) {
+		const char *number = db_col_text(rows, 0), *chosen = db_col_text(rows, 1);
+		const struct snap_extension *found =
+			number ? snap_extension_find(tenant, number, strlen(number)) : NULL;
+
+		if (found && chosen)
+			extensions[found - tenant->extensions].language =
+				language_of_user(tenant, chosen);
+	}
+	db_rows_close(rows);
+
+	return n;
+}
+
 int snap_sound_tenant(struct snap_tenant *tenant, struct db *db, const struct snap_sip *sip)
 {
 	int err = load_audio(tenant, db, sip);
 
 	if (!err)
 		err = load_moh(tenant, db, sip);
-	return err ? err : load_settings(tenant, db);
+	if (!err)
+		err = load_settings(tenant, db);
+	return err ? err : load_user_languages(tenant, db);
 }
 
 /* ------------------------------------------------------------------ reading */

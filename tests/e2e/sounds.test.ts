@@ -1,4 +1,5 @@
 // What the PBX says itself: the echo test, prompts, tones, music by class (issue: media engine, part 6).
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect } from 'vitest';
 
@@ -80,6 +81,75 @@ describe('the echo test', () => {
       await pbx.settled();
     }));
   }
+});
+
+describe('the language that is spoken', () => {
+  const fromMuLaw = (octet: number): number => {
+    const u = ~octet & 0xff;
+    const value = (((u & 15) << 3) + 0x84 << ((u >> 4) & 7)) - 0x84;
+    return u & 0x80 ? -value : value;
+  };
+  /** Half a second from the middle of a prompt. */
+  const excerpt = (folder: string): number[] => {
+    const file = readFileSync(new URL(`../../share/prompts/${folder}/echo/intro.wav`, import.meta.url));
+    return [...file.subarray(20_000, 24_000)].map(fromMuLaw);
+  };
+  /** How alike the excerpt and the most alike piece of what was heard are, 0 to 1. */
+  function likeness(heard: number[], part: number[]): number {
+    const power = (list: number[]): number => list.reduce((sum, x) => sum + x * x, 0);
+    let best = 0;
+    for (let at = 0; at + part.length <= heard.length; at++) {
+      let dot = 0;
+      for (let i = 0; i < part.length; i += 4) dot += (heard[at + i] ?? 0) * (part[i] ?? 0);
+      if (Math.abs(dot) * 4 <= best * power(part) * 0.3) continue;
+      const piece = heard.slice(at, at + part.length);
+      const exact = piece.reduce((sum, x, i) => sum + x * (part[i] ?? 0), 0);
+      best = Math.max(best, exact / Math.sqrt(power(piece) * power(part) || 1));
+    }
+    return best;
+  }
+
+  async function spoken(pbx: Pbx, extension: string): Promise<string> {
+    const { username, secret } = pbx.account(extension);
+    const phone = await MiniPhone.open(username, secret, pbx.facts.sip.udp);
+    try {
+      expect(await phone.register()).toBe(200);
+      const call = await phone.call('800');
+      call.rtp.records = true;
+      call.rtp.start();
+      await until('the middle of the message', () => call.rtp.sound.length > 28_000);
+      await phone.hangup(call);
+      const all = ['it', 'us'].map((folder) => ({ folder, like: likeness(call.rtp.sound, excerpt(folder)) }));
+      expect(all.filter(({ like }) => like > 0.95)).toHaveLength(1);
+      return all.find(({ like }) => like > 0.95)?.folder ?? '';
+    } finally {
+      await phone.close();
+    }
+  }
+
+  test('[D-367] [PLT-32] the user\'s, else the tenant\'s; Spanish, which has no recordings, speaks English', async ({ pbx }) => {
+    const extension = await pbx.idOf('extension', 'number', '104');
+    await pbx.configure([{
+      method: 'POST', path: '/api/pbx/v2/user', body: { username: 'speaker', password: 'Loud-and-clear-104', extension, language: 'en' },
+    }]);
+    const user = await pbx.idOf('user', 'username', 'speaker');
+    const settings = '/api/pbx/v2/audioSettings';
+    const before = (await pbx.rest.ok('GET', settings)).json as { system_language: unknown };
+    expect(await spoken(pbx, '101')).toBe('it');
+    expect(await spoken(pbx, '104')).toBe('us');
+    await pbx.configure([{ path: `/api/pbx/v2/user/${user}`, body: { language: 'it' } }]);
+    expect(await spoken(pbx, '104')).toBe('it');
+    const spanish = await pbx.idOf('language', 'code', 'es');
+    try {
+      await pbx.configure([{ path: settings, body: { system_language: spanish } }]);
+      expect(await spoken(pbx, '101')).toBe('us');
+      expect(await spoken(pbx, '104')).toBe('it');
+    } finally {
+      const was = before.system_language as { id?: number } | number;
+      await pbx.configure([{ path: settings, body: { system_language: typeof was === 'object' ? was.id : was } }]);
+      await pbx.configure([{ method: 'DELETE', path: `/api/pbx/v2/user/${user}` }]);
+    }
+  });
 });
 
 describe('music on hold', () => {

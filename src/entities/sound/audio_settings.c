@@ -5,7 +5,11 @@
 static const struct sch_field fields[] = {
 	{ .name = "system_language", .type = SCH_REF, .ref = "language", .def = "@Italiano",
 	  .flags = SCH_REQUIRED,
-	  .label = { "Lingua del file audio di sistema", "Language of the system prompts" } },
+	  .label = { "Lingua del file audio di sistema", "Language of the system prompts" },
+	  .help = { "Per chi chiama da fuori e per gli interni il cui utente non ne ha una. Le voci spagnole "
+		    "non sono ancora registrate: lo spagnolo parla inglese",
+		    "For callers from outside and for extensions whose user has none. Spanish has no "
+		    "recordings yet: it speaks English" } },
 	{ .name = "default_moh_class", .type = SCH_REF, .ref = "moh_class", .def = "@default",
 	  .flags = SCH_REQUIRED,
 	  .label = { "Classe di musica di attesa predefinita", "Default music-on-hold class" } },

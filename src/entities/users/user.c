@@ -39,7 +39,9 @@ static const struct sch_field fields[] = {
 	  .flags = SCH_UNIQUE | SCH_LISTED, .group = "identity",
 	  .label = { "Interno", "Extension" } },
 	{ .name = "language", .type = SCH_ENUM, .values = languages, .group = "identity",
-	  .label = { "Lingua", "Language" } },
+	  .label = { "Lingua", "Language" },
+	  .help = { "Delle pagine, e di ciò che l'interno sente al telefono; vuoto: quella del tenant",
+		    "Of the pages, and of what the extension hears on the phone; empty: the tenant's" } },
 	{ .name = "predefined", .type = SCH_BOOL, .def = "false", .flags = SCH_READONLY,
 	  .group = "identity", .label = { "Predefinito", "Predefined" } },
 

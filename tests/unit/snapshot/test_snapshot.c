@@ -711,6 +711,51 @@ static void what_is_played_has_a_path(void **state)
 	node_free(&node);
 }
 
+static const char *language_of(const struct snap_tenant *tenant, const char *number)
+{
+	return snap_extension_find(tenant, number, strlen(number))->language;
+}
+
+static void an_extension_hears_its_users_language(void **state)
+{
+	static const struct {
+		const char *number, *user;
+	} users[] = { { "201", "{\"username\": \"a\", \"language\": \"en\", \"extension\": %lld}" },
+		      { "202", "{\"username\": \"b\", \"language\": \"it\", \"extension\": %lld}" },
+		      { "203", "{\"username\": \"c\", \"extension\": %lld}" },
+		      { "204", NULL } };
+	const struct snap_tenant *tenant;
+	struct node node;
+	char text[200];
+	int64_t id;
+
+	node_init(&node, *state);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		(void)snprintf(text, sizeof(text), "{\"number\": \"%s\"}", users[i].number);
+		id = write_object(&node, "extension", SCH_CREATE, 0, text);
+		if (!users[i].user)
+			continue;
+		(void)snprintf(text, sizeof(text), users[i].user, (long long)id);
+		(void)write_object(&node, "user", SCH_CREATE, 0, text);
+	}
+	tenant = load(&node);
+	assert_string_equal(language_of(tenant, "201"), "us");
+	assert_null(language_of(tenant, "202")); /* the tenant's, which may be a variant of Italian */
+	assert_null(language_of(tenant, "203"));
+	assert_null(language_of(tenant, "204"));
+	snap_tenant_free((struct snap_tenant *)tenant);
+
+	(void)snprintf(text, sizeof(text), "{\"system_language\": %lld}",
+		       (long long)named(&node, "language", "English"));
+	(void)write_object(&node, "audio_settings", SCH_PATCH, 0, text);
+	tenant = load(&node);
+	assert_string_equal(tenant->language, "us");
+	assert_null(language_of(tenant, "201"));
+	assert_string_equal(language_of(tenant, "202"), "it");
+	snap_tenant_free((struct snap_tenant *)tenant);
+	node_free(&node);
+}
+
 static void a_custom_language_inherits_from_its_base(void **state)
 {
 	struct node node;
@@ -788,6 +833,8 @@ int main(void)
 		TESTDB_BOTH("[BASE-45] [PLT-51] broken values are never generous",
 			    broken_values_are_never_generous),
 		TESTDB_BOTH("what is played has a path", what_is_played_has_a_path),
+		TESTDB_BOTH("[D-367] an extension hears its user's language",
+			    an_extension_hears_its_users_language),
 		TESTDB_BOTH("a custom language inherits from its base",
 			    a_custom_language_inherits_from_its_base),
 		{ "tenants are swapped in and out", tenants_are_swapped_in_and_out, NULL, NULL,
