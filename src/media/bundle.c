@@ -177,6 +177,7 @@ int bundle_join(struct relay *relay, struct stream *stream, struct stream *carri
 			return err;
 		if (carrier->bundle->n == BUNDLE_MAX - 1)
 			return -ENOSPC;
+		relay_pace(relay, stream, false);
 		secure_free(stream);
 		path_forget_remote(stream);
 		rest(stream->slot);

@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 #include "media/binding.h"
 
+#define PACE_US       20000    /* between first checks of two pairs (Ta) */
 #define CHECK_US      250000   /* until the first repetition; then doubled */
 #define CHECK_TRIES   6        /* the last waits 8 s */
 #define CONSENT_US    5000000  /* RFC 7675 section 5.1 */
@@ -38,7 +39,7 @@ struct agent {
 	struct mp_ice said; /* credentials in force */
 	char old_ufrag[MP_MAX_UFRAG], old_pwd[MP_MAX_PWD]; /* before a restart; still answered */
 	bool controlling;
-	uint64_t tie_breaker, started_us;
+	uint64_t tie_breaker, started_us, next_us; /* next_us: no new pair is checked before */
 	struct pair pairs[AGENT_PAIRS];
 	unsigned n;
 	struct pair *selected[2]; /* by component; into pairs */
@@ -257,6 +258,9 @@ static void on_request(struct agent *agent, struct relay *relay, struct stream *
 	consider(agent, relay, stream, pair);
 }
 
+static void nominate(struct agent *agent, struct relay *relay, struct stream *stream,
+		     uint8_t component);
+
 static void on_response(struct agent *agent, struct relay *relay, struct stream *stream,
 			struct msghdr *msg, const struct binding *response, const uint8_t *data)
 {
@@ -286,6 +290,7 @@ static void on_response(struct agent *agent, struct relay *relay, struct stream 
 	if (pair->nominates)
 		pair->nominated = true;
 	consider(agent, relay, stream, pair);
+	nominate(agent, relay, stream, pair->component);
 }
 
 void agent_receive(struct agent *agent, struct relay *relay, struct stream *stream,
@@ -338,9 +343,7 @@ static void nominate(struct agent *agent, struct relay *relay, struct stream *st
 
 static void go_on(struct agent *agent, struct relay *relay, struct stream *stream, struct pair *pair)
 {
-	if (pair->state == PAIR_WAITING) {
-		check_anew(agent, relay, stream, pair);
-	} else if (pair->tries && relay->now_us >= pair->due_us) {
+	if (pair->tries && relay->now_us >= pair->due_us) {
 		if (pair->tries < CHECK_TRIES) {
 			check(agent, relay, stream, pair);
 		} else {
@@ -352,6 +355,36 @@ static void go_on(struct agent *agent, struct relay *relay, struct stream *strea
 		   relay->now_us - pair->sent_us >= CONSENT_US) {
 		check_anew(agent, relay, stream, pair);
 	}
+}
+
+/* New pairs one after the other, the most wanted first. */
+static void begin_next(struct agent *agent, struct relay *relay, struct stream *stream)
+{
+	struct pair *best = NULL;
+
+	if (relay->now_us < agent->next_us)
+		return;
+	for (unsigned i = 0; i < agent->n; i++) {
+		struct pair *pair = &agent->pairs[i];
+
+		if (pair->state == PAIR_WAITING && (!best || pair->priority > best->priority))
+			best = pair;
+	}
+	if (!best)
+		return;
+	agent->next_us = relay->now_us + PACE_US;
+	check_anew(agent, relay, stream, best);
+}
+
+bool agent_is_busy(const struct agent *agent)
+{
+	if (!checks(agent) || agent->gave_up)
+		return false;
+	for (unsigned i = 0; i < agent->n; i++) {
+		if (agent->pairs[i].state == PAIR_WAITING || agent->pairs[i].tries)
+			return true;
+	}
+	return agent->n && !agent->selected[0]; /* or a nomination is still to come */
 }
 
 static bool all_failed(const struct agent *agent)
@@ -375,6 +408,7 @@ int agent_tick(struct agent *agent, struct relay *relay, struct stream *stream)
 	if (!checks(agent) || agent->gave_up)
 		return 0;
 
+	begin_next(agent, relay, stream);
 	for (unsigned i = 0; i < agent->n; i++)
 		go_on(agent, relay, stream, &agent->pairs[i]);
 	nominate(agent, relay, stream, 1);
@@ -444,9 +478,7 @@ void agent_candidate(struct agent *agent, struct relay *relay, struct stream *st
 		pair->state = PAIR_WAITING; /* after a restart */
 	/* A lite agent has no use for what it does not check itself: checks will name their source. */
 	if (!pair && checks(agent) && agent->n < AGENT_PAIRS)
-		pair = pair_add(agent, &addr, msg->component, msg->priority);
-	if (pair && checks(agent) && pair->state == PAIR_WAITING)
-		check_anew(agent, relay, stream, pair);
+		(void)pair_add(agent, &addr, msg->component, msg->priority);
 }
 
 void agent_free(struct agent *agent)

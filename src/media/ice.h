@@ -33,7 +33,10 @@ void agent_receive(struct agent *agent, struct relay *relay, struct stream *stre
 bool agent_knows(const struct agent *agent, const union net_addr *from);
 /* A pair for RTP is in use. */
 bool agent_is_ready(const struct agent *agent);
-/* Checks that are due. Returns 0 or, once, a negative error: nothing answers (any more). */
+/* Checks of ours are not answered yet. */
+bool agent_is_busy(const struct agent *agent);
+/* Checks that are due; a new pair each time at most, the best first (RFC 8445 section 14.2).
+ * Returns 0 or, once, a negative error: nothing answers (any more). */
 int agent_tick(struct agent *agent, struct relay *relay, struct stream *stream);
 
 #endif

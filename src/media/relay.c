@@ -215,6 +215,27 @@ void relay_gen_remove(struct relay *relay, struct stream *stream)
 	relay_tick_need(relay);
 }
 
+void relay_pace(struct relay *relay, struct stream *stream, bool on)
+{
+	if (stream->paced == on)
+		return;
+	stream->paced = on;
+	if (on) {
+		stream->pace_prev = NULL;
+		stream->pace_next = relay->paces;
+		if (relay->paces)
+			relay->paces->pace_prev = stream;
+		relay->paces = stream;
+		return;
+	}
+	if (stream->pace_prev)
+		stream->pace_prev->pace_next = stream->pace_next;
+	else
+		relay->paces = stream->pace_next;
+	if (stream->pace_next)
+		stream->pace_next->pace_prev = stream->pace_prev;
+}
+
 static void unbridge(struct relay *relay, struct stream *stream)
 {
 	if (stream->peer) {
@@ -238,11 +259,14 @@ static void list_in(struct relay *relay, struct stream *stream)
 		relay_gen_add(relay, stream);
 	audio_enter(relay, stream);
 	listen_enter(relay, stream);
+	if (stream->secure && stream->wire == stream)
+		relay_pace(relay, stream, secure_is_busy(stream));
 }
 
 static void list_out(struct relay *relay, struct stream *stream)
 {
 	relay_gen_remove(relay, stream);
+	relay_pace(relay, stream, false);
 	room_leave(relay, stream);
 	unbridge(relay, stream);
 	listen_leave(relay, stream);
@@ -518,6 +542,18 @@ static void housekeeping(struct relay *relay)
 	}
 }
 
+/* Nothing is done for those that are connected. */
+static void pace(struct relay *relay)
+{
+	struct stream *next;
+
+	relay->pace_at_us = relay->now_us + RELAY_PACE_MS * 1000;
+	for (struct stream *s = relay->paces; s; s = next) {
+		next = s->pace_next; /* it may be through with it now */
+		secure_tick(relay, s);
+	}
+}
+
 static void publish(struct relay *relay)
 {
 	const struct relay_local *local = &relay->local;
@@ -554,7 +590,8 @@ static void turn(struct relay *relay)
 	uint64_t ticks = 0;
 	int n;
 
-	n = epoll_wait(relay->epoll_fd, evs, RELAY_EVENTS, RELAY_IDLE_MS);
+	n = epoll_wait(relay->epoll_fd, evs, RELAY_EVENTS,
+		       relay->paces ? RELAY_PACE_MS : RELAY_IDLE_MS);
 	relay->now_us = clk_mono_us();
 	relay->local.turns++;
 	run_commands(relay);
@@ -573,6 +610,8 @@ static void turn(struct relay *relay)
 		tick(relay);
 	if (relay->n_ending)
 		record_collect(relay);
+	if (relay->paces && relay->now_us >= relay->pace_at_us)
+		pace(relay);
 	if (relay->now_us >= relay->house_at_us)
 		housekeeping(relay);
 

@@ -24,6 +24,7 @@
 #define RELAY_BATCH      8    /* packets read from one socket at once */
 #define RELAY_IDLE_MS    250  /* housekeeping: timeouts, commands that did not wake us */
 #define RELAY_TICK_MS    20   /* music and digits */
+#define RELAY_PACE_MS    20   /* checks of ICE and handshakes that are under way */
 #define RELAY_EVENTS     256
 #define RELAY_NICE       (-11)
 
@@ -136,7 +137,8 @@ struct relay {
 	bool ticking, stop, wake_control, told_no_music, told_no_codec;
 	sem_t *done; /* who waits for the end of this turn */
 	uint64_t now_us, house_at_us;
-	struct stream *streams, *gens;
+	struct stream *streams, *gens, *paces;
+	uint64_t pace_at_us;
 	struct audio *audios;
 	struct room *rooms;
 	struct recorder *recorders;
@@ -194,6 +196,8 @@ void relay_tell_closed(struct relay *relay, struct stream *stream);
 
 void relay_gen_add(struct relay *relay, struct stream *stream);
 void relay_gen_remove(struct relay *relay, struct stream *stream);
+/* secure_tick() of the stream is due every RELAY_PACE_MS, or with the rest of housekeeping again. */
+void relay_pace(struct relay *relay, struct stream *stream, bool on);
 /* Ticks come while somebody needs them. */
 void relay_tick_need(struct relay *relay);
 

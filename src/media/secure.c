@@ -374,9 +374,10 @@ bool secure_receive(struct relay *relay, struct stream *stream, struct sock *soc
 		if (binding_is(data, *len) && secure->agent) {
 			agent_receive(secure->agent, relay, stream, sock, msg, data, *len);
 			tell_when_ready(relay, stream);
-			shake_tick(relay, stream, 0);
+			secure_tick(relay, stream);
 		} else if (data[0] >= 20) {
 			shake_receive(relay, stream, sock, msg, data, *len);
+			relay_pace(relay, stream, secure_is_busy(stream));
 		}
 		return false;
 	}
@@ -469,8 +470,23 @@ void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_h
 
 void secure_on_candidate(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr)
 {
-	if (stream->wire == stream && stream->secure && stream->secure->agent)
-		agent_candidate(stream->secure->agent, relay, stream, (const void *)hdr);
+	if (stream->wire != stream || !stream->secure || !stream->secure->agent)
+		return;
+	agent_candidate(stream->secure->agent, relay, stream, (const void *)hdr);
+	secure_tick(relay, stream);
+}
+
+static bool is_shaking(const struct assoc *assoc)
+{
+	return assoc && assoc_state(assoc) == ASSOC_SHAKING;
+}
+
+bool secure_is_busy(const struct stream *stream)
+{
+	const struct secure *secure = stream->secure;
+
+	return (secure->agent && agent_is_busy(secure->agent)) || is_shaking(secure->assoc[0]) ||
+	       is_shaking(secure->assoc[1]);
 }
 
 void secure_tick(struct relay *relay, struct stream *stream)
@@ -487,6 +503,7 @@ void secure_tick(struct relay *relay, struct stream *stream)
 	}
 	shake_tick(relay, stream, 0);
 	shake_tick(relay, stream, 1);
+	relay_pace(relay, stream, secure_is_busy(stream));
 }
 
 void secure_free(struct stream *stream)

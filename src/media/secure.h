@@ -35,7 +35,10 @@ void secure_on_secure(struct relay *relay, struct stream *stream, const struct m
 void secure_on_ice(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 void secure_on_candidate(struct relay *relay, struct stream *stream, const struct mp_hdr *hdr);
 
-/* What is due of DTLS and ICE: at each housekeeping of the relay, and when an address becomes known. */
+/* Checks or a handshake are under way. */
+bool secure_is_busy(const struct stream *stream);
+/* What is due of DTLS and ICE: at each housekeeping of the relay, every RELAY_PACE_MS while the stream is
+ * busy, and when an address becomes known. */
 void secure_tick(struct relay *relay, struct stream *stream);
 void secure_free(struct stream *stream);
 

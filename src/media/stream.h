@@ -164,6 +164,8 @@ struct stream {
 	struct listen *listen;       /* tones are looked for; or NULL */
 
 	struct stream *prev, *next;   /* of the relay's list */
+	struct stream *pace_prev, *pace_next; /* of those that are being connected */
+	bool paced;
 	struct room *room;            /* it is one */
 	struct member *member;        /* it is in one */
 	struct recorder *recorders;   /* record.h: also those whose file is being completed */

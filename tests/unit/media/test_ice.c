@@ -230,23 +230,21 @@ static void a_restart_keeps_the_old_pair_until_there_is_a_new_one(void **state)
 	pair_close(&pair);
 }
 
-/* The other side is lite: we check and nominate. */
-static void we_check_who_does_not_check_us(void **state)
+/* Answers checks of ours until one says that the pair is to be used. */
+static bool answer_checks(struct phone *phone, uint16_t port)
 {
 	struct stun_unknown_attr unknown;
 	struct mbuf *mb = mbuf_alloc(512);
-	struct pair pair;
 	bool used = false;
 	struct sa from;
 
-	pair_open(*state, &pair, true);
 	for (int i = 0; i < 10 && !used; i++) {
 		struct stun_msg *request = NULL;
 		struct stun_attr *attr;
 
 		mbuf_rewind(mb);
 		fix_run(10);
-		mb->end = phone_recv(pair.pa.rtp, mb->buf, 512, 5000);
+		mb->end = phone_recv(phone->rtp, mb->buf, 512, 5000);
 		assert_true(mb->end > 0);
 		assert_int_equal(stun_msg_decode(&request, mb, &unknown), 0);
 		assert_int_equal(stun_msg_chk_fingerprint(request), 0);
@@ -258,20 +256,70 @@ static void we_check_who_does_not_check_us(void **state)
 		assert_non_null(stun_msg_attr(request, STUN_ATTR_PRIORITY));
 		used = stun_msg_attr(request, STUN_ATTR_USE_CAND) != NULL;
 
-		sa_set_str(&from, "127.0.0.1", pair.a.port);
+		sa_set_str(&from, "127.0.0.1", port);
 		mbuf_rewind(mb);
 		assert_int_equal(stun_msg_encode(mb, STUN_METHOD_BINDING, STUN_CLASS_SUCCESS_RESP,
 						 stun_msg_tid(request), NULL,
 						 (const uint8_t *)THEIR_PWD, strlen(THEIR_PWD), true,
 						 0x00, 1, STUN_ATTR_XOR_MAPPED_ADDR, &from), 0);
-		phone_send_raw(pair.pa.rtp, pair.a.port, mb->buf, mb->end);
+		phone_send_raw(phone->rtp, port, mb->buf, mb->end);
 		mem_deref(request);
 	}
-	assert_true(used);
+	mem_deref(mb);
+	return used;
+}
+
+/* The other side is lite: we check and nominate. */
+static void we_check_who_does_not_check_us(void **state)
+{
+	struct pair pair;
+
+	pair_open(*state, &pair, true);
+	assert_true(answer_checks(&pair.pa, pair.a.port));
 	assert_true(fix_until(is_secured, &pair.a, FIX_WAIT_MS));
 	assert_int_equal(pair.a.secured_err, 0);
 	assert_talk(&pair, &pair.pa);
-	mem_deref(mb);
+	pair_close(&pair);
+}
+
+/* The best ones never answer: the first that does is taken, though not at once. */
+static void candidates_that_are_dead_do_not_hold_us_up(void **state)
+{
+	struct media_candidate candidates[8];
+	struct phone dead[7];
+	struct sa addrs[8];
+	struct pair pair;
+	uint8_t data[512];
+
+	pair_open(*state, &pair, false);
+	for (unsigned i = 0; i < 8; i++) {
+		const struct phone *phone = i < 7 ? &dead[i] : &pair.pa;
+
+		if (i < 7)
+			phone_open(&dead[i], "127.0.0.1");
+		sa_set_str(&addrs[i], "127.0.0.1", phone->port);
+		candidates[i] = (struct media_candidate){ .addr = &addrs[i], .component = 1,
+							  .priority = 2130706431 - i };
+	}
+	media_set_ice(pair.a.stream, &(struct media_ice){ .ufrag = "next", .pwd = OUR_PWD,
+							  .remote_ufrag = "next", .remote_pwd = THEIR_PWD,
+							  .off = true });
+	media_set_ice(pair.a.stream, &(struct media_ice){ .ufrag = OUR_UFRAG,
+							  .pwd = OUR_PWD,
+							  .remote_ufrag = THEIR_UFRAG,
+							  .remote_pwd = THEIR_PWD,
+							  .remote_lite = true,
+							  .controlling = true,
+							  .candidates = candidates,
+							  .n_candidates = 8 });
+	fix_sync(&pair.a);
+	assert_true(answer_checks(&pair.pa, pair.a.port));
+	assert_true(fix_until(is_secured, &pair.a, FIX_WAIT_MS));
+	assert_talk(&pair, &pair.pa);
+	for (unsigned i = 0; i < 7; i++) { /* each was asked */
+		assert_true(phone_recv(dead[i].rtp, data, sizeof(data), 3000) > 0);
+		phone_close(&dead[i]);
+	}
 	pair_close(&pair);
 }
 
@@ -449,6 +497,7 @@ int main(void)
 		T(a_lite_agent_never_controls),
 		T(a_restart_keeps_the_old_pair_until_there_is_a_new_one),
 		T(we_check_who_does_not_check_us),
+		T(candidates_that_are_dead_do_not_hold_us_up),
 		T(keys_come_from_dtls_behind_ice),
 		T(the_wrong_certificate_gets_no_media),
 		T(we_begin_where_that_was_agreed),
