@@ -317,6 +317,33 @@ static void add_companions(const struct maker *m, const struct sdesc_media *want
 	}
 }
 
+static bool has_number(const struct sdesc_media *line, uint32_t pt)
+{
+	for (size_t i = 0; i < line->n_formats; i++) {
+		if (line->formats[i].pt == (int)pt)
+			return true;
+	}
+
+	return false;
+}
+
+/* Lost packets again (RFC 4588), of a format that is there under the same number. */
+static bool repeats(const struct sdesc_format *format, const struct sdesc_media *line)
+{
+	return is_named(format, "rtx") && has_number(line, sdesc_fmtp_number(format, "apt", UINT32_MAX));
+}
+
+/* Pictures pass without a look at their numbers: under theirs or not at all. */
+static void add_repeats(const struct maker *m, const struct sdesc_media *want)
+{
+	for (size_t i = 0; i < want->n_formats; i++) {
+		const struct sdesc_format *format = &want->formats[i];
+
+		if (repeats(format, m->line) && is_free(m, format->pt, format))
+			add_format(m->line, format, format->pt, format->fmtp);
+	}
+}
+
 static void add_events(const struct maker *m)
 {
 	const size_t n = m->line->n_formats;
@@ -357,6 +384,7 @@ static bool offer_video(const struct maker *m, const struct sdesc_media *want,
 		return false;
 
 	add_companions(m, want, "red");
+	add_repeats(m, want);
 	limit_bandwidth(m->line, to);
 	return true;
 }
@@ -664,12 +692,18 @@ static bool answer_video(struct sdesc_media *line, const struct sdesc_media *off
 	for (size_t i = 0; i < chosen->n_formats; i++) {
 		const struct sdesc_format *format = &chosen->formats[i];
 
-		if (find_like(offer, format) &&
+		if (find_like(offer, format) && !is_named(format, "rtx") &&
 		    (sdesc_is_companion(format) || is_allowed(format, side->video)))
 			add_format(line, format, format->pt, format->fmtp);
 	}
 	if (!sdesc_codec(line))
 		return false;
+	for (size_t i = 0; i < chosen->n_formats; i++) {
+		const struct sdesc_format *format = &chosen->formats[i];
+
+		if (repeats(format, line) && has_number(offer, (uint32_t)format->pt))
+			add_format(line, format, format->pt, format->fmtp);
+	}
 
 	line->attrs = chosen->attrs;
 	line->n_attrs = chosen->n_attrs;

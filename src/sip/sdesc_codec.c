@@ -7,7 +7,7 @@
 #include "snapshot/snapshot.h"
 
 /* Formats that accompany a codec and are none. */
-static const char *const companions[] = { "telephone-event", "CN", "red" };
+static const char *const companions[] = { "telephone-event", "CN", "red", "rtx" };
 
 /* Encoding names of the codecs that a list may hold (BASE-51). */
 static const struct codec_name {

@@ -3,6 +3,7 @@
 #include "sip/sdesc_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -130,6 +131,29 @@ static bool names_missing_format(const struct sdesc_media *media, const struct s
 	return true;
 }
 
+/*
+ * "96 nack" asks for lost packets again. Under SRTP they can only come as RFC 4588 has it, where that was
+ * agreed for the format: the same packet a second time is taken for a replay.
+ */
+static bool asks_in_vain(const struct sdesc_media *media, const char *proto,
+			 const struct sdesc_attr *attr)
+{
+	const char *rest = attr->value ? strchr(attr->value, ' ') : NULL;
+
+	if (strcasecmp(attr->name, "rtcp-fb") || !rest || strcasecmp(rest, " nack") ||
+	    !strstr(proto, "SAVP"))
+		return false;
+	for (size_t i = 0; i < media->n_formats; i++) {
+		const struct sdesc_format *format = &media->formats[i];
+
+		if (!strcasecmp(format->name, "rtx") &&
+		    (attr->value[0] == '*' || sdesc_fmtp_number(format, "apt", UINT32_MAX) ==
+						      strtoul(attr->value, NULL, 10)))
+			return false;
+	}
+	return true;
+}
+
 /* "1 urn:..." or "1/sendonly urn:..." (RFC 8285). */
 static bool is_foreign_extension(const struct sdesc_attr *attr)
 {
@@ -193,13 +217,14 @@ static void put_media(struct printer *out, const struct sdesc_media *media,
 		      const struct sdesc_hop *hop, uint16_t port, bool keep_address)
 {
 	const bool rtcp_mux = hop ? hop->rtcp_mux : media->rtcp_mux;
+	const char *proto = hop && hop->proto ? hop->proto : media->proto;
 
 	put(out, "m=");
 	put(out, media->kind_text);
 	put(out, " ");
 	put_number(out, port);
 	put(out, " ");
-	put(out, hop && hop->proto ? hop->proto : media->proto);
+	put(out, proto);
 	for (size_t i = 0; i < media->n_formats; i++) {
 		put(out, " ");
 		put(out, media->formats[i].id);
@@ -236,7 +261,7 @@ static void put_media(struct printer *out, const struct sdesc_media *media,
 		const struct sdesc_attr *attr = &media->attrs[i];
 
 		if (is_hop_attr(attr->name) || names_missing_format(media, attr) ||
-		    is_foreign_extension(attr))
+		    asks_in_vain(media, proto, attr) || is_foreign_extension(attr))
 			continue;
 		put(out, "a=");
 		put(out, attr->name);

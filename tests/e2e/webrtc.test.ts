@@ -167,6 +167,37 @@ describe('two browsers', () => {
   });
 });
 
+describe('a browser and a desk phone with a camera', () => {
+  for (const caller of ['browser', 'desk phone'] as const) {
+    test(`the ${caller} calls: both hear and see, and what cannot be repeated is not promised`, async ({ pbx, phones }) => {
+      await makeWebRtc(pbx, '103', { video_codecs: ['VP8'] });
+      const id = await pbx.idOf('account', 'username', pbx.account('101').username);
+      await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { video_codecs: ['VP8'] } }]);
+      const desk = await phones.start('101', { autoAnswer: caller === 'browser', codecs: 'PCMA', video: 'vp8' });
+      const web = await browser(pbx, '103', 1000);
+      if (caller === 'browser') {
+        await web.call('101', { media: { video: true }, bundle: 'max-bundle' });
+      } else {
+        await desk.dial('103');
+        await web.waitEvent('session remote');
+        await web.answer({ media: { video: true } });
+      }
+      await web.waitEvent('confirmed');
+      await Promise.all([web.hears(400), desk.hears(1000)]);
+      await until('pictures in the browser', async () => (await web.stats()).frames > 10);
+      // Chromium's test picture is no even area: a PNG of it has some kilobytes.
+      await until('a picture on the desk phone', async () => (await desk.sees()) > 2000, 20_000, 500);
+      expect((await web.stats()).codec).toBe('video/VP8');
+      // It repeats nothing, so the browser may not be told that anybody does.
+      const sdp = await web.remoteSdp();
+      expect(sdp).not.toMatch(/ rtx\//);
+      expect(sdp).not.toMatch(/^a=rtcp-fb:\S+ nack\r?$/m);
+      await web.hangup();
+      await desk.waitEvent('CALL_CLOSED');
+    });
+  }
+});
+
 describe('sound and pictures on one transport (RFC 9143)', () => {
   const video = { media: { video: true } };
 
@@ -204,6 +235,11 @@ describe('sound and pictures on one transport (RFC 9143)', () => {
       expect(new Set(answer.ports).size).toBe(1);
       expect(answer.ports).toHaveLength(2);
       expect(answer.ufrags).toBe(1);
+      // Lost packets come again between browsers (RFC 4588), in both directions.
+      for (const one of [a, b]) {
+        expect(await one.remoteSdp()).toMatch(/a=rtpmap:(\d+) VP8\/90000[^]*a=fmtp:\d+ apt=\1\r\n/);
+        expect(await one.remoteSdp()).toMatch(/^a=rtcp-fb:\S+ nack\r?$/m);
+      }
       const offer = transports(await b.remoteSdp());
       expect(offer.group).toBe('BUNDLE 0 1');
       expect(new Set(offer.ports).size).toBe(2);

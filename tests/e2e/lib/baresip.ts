@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +40,8 @@ export type PhoneOptions = {
   extra?: string;
   /** More modules, such as "srtp.so". */
   modules?: string[];
+  /** Shows and films: "vp8". */
+  video?: string;
 };
 
 const codecModules: Record<string, string> = {
@@ -104,7 +106,7 @@ export class Baresip {
       .map(([, module]) => `module ${module}`);
     return [
       'poll_method epoll',
-      `sip_listen ${host}:${port}`,
+      `sip_listen ${host.includes(':') ? `[${host}]` : host}:${port}`,
       'call_local_timeout 120',
       'call_max_calls 8',
       `audio_player aubridge,${o.username}`,
@@ -123,7 +125,9 @@ export class Baresip {
       'module sndfile.so', 'module ausine.so', 'module aubridge.so',
       'module_tmp account.so', 'module_tmp uuid.so',
       'module_app menu.so', 'module_app ctrl_tcp.so',
-      `ctrl_tcp_listen ${host}:${control}`,
+      `ctrl_tcp_listen ${host.includes(':') ? `[${host}]` : host}:${control}`,
+      ...(o.video ? ['module vp8.so', 'module fakevideo.so', 'module snapshot.so', 'video_source fakevideo,', 'video_display fakevideo,',
+        'video_size 320x240', 'video_bitrate 300000', 'video_fps 10.00', 'videnc_format yuv420p'] : []),
       `snd_path ${join(dir, 'rec')}`,
       'sip_verify_server no',
       '',
@@ -136,7 +140,7 @@ export class Baresip {
       `<sip:${o.username}@${o.server};transport=${transport}>;auth_user=${o.username}` +
       `;auth_pass=${o.secret};regint=${o.register === false ? 0 : (o.expiresS ?? 600)}` +
       `;answermode=${o.autoAnswer ? 'auto' : 'manual'}` +
-      `${o.codecs ? `;audio_codecs=${o.codecs}` : ''}${o.extra ?? ''}\n`
+      `${o.codecs ? `;audio_codecs=${o.codecs}` : ''}${o.video ? `;video_codecs=${o.video}` : ''}${o.extra ?? ''}\n`
     );
   }
 
@@ -255,6 +259,14 @@ export class Baresip {
     const sound = this.heard();
     const end = sound.samples.length / sound.rate;
     return level(sound, Math.max(0, end - 0.5), end);
+  }
+
+  /** Bytes of the last picture that it received and decoded, as a PNG; 0: none yet. */
+  async sees(): Promise<number> {
+    const file = join(this.dir, 'seen.png');
+    rmSync(file, { force: true });
+    await this.command('snapshot_recv', file);
+    return until('a picture', () => statSync(file, { throwIfNoEntry: false })?.size, 3_000).catch(() => 0);
   }
 
   get log(): string {

@@ -404,6 +404,36 @@ static void the_answer_about_video_is_the_other_sides(void **state)
 				 "a=sendrecv\r\n");
 }
 
+/* RFC 4588: for a format that is there itself, and when both sides have it under one number. */
+static void lost_pictures_come_again_where_both_can(void **state)
+{
+	static const char browser[] =
+		PHONE "m=video 4004 RTP/AVPF 96 97 98 99\r\na=rtpmap:96 VP8/90000\r\n"
+		      "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:98 VP9/90000\r\n"
+		      "a=rtpmap:99 rtx/90000\r\na=fmtp:99 apt=98\r\n";
+	static const char with[] = PHONE "m=video 6 RTP/AVPF 96 97\r\na=rtpmap:96 VP8/90000\r\n"
+					 "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+	static const char without[] = PHONE "m=video 6 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\n";
+	const struct neg_lines lines = { { 0, -1, -1, -1, -1, -1, -1, -1 } };
+	const struct neg_side of = picture_side(0);
+	struct sdesc *said = parsed(browser), *other = parsed(with), *desc = NULL;
+
+	assert_string_equal(offer(browser, &of, &of),
+			    HEAD "m=video 10000 RTP/AVPF 96 97\r\na=rtpmap:96 VP8/90000\r\n"
+				 "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=sendrecv\r\n");
+	assert_int_equal(neg_answer(&desc, said, &of, other, &lines), 0);
+	mem_deref(other);
+	assert_string_equal(printed(desc),
+			    HEAD "m=video 10000 RTP/AVPF 96 97\r\na=rtpmap:96 VP8/90000\r\n"
+				 "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=sendrecv\r\n");
+	other = parsed(without);
+	assert_int_equal(neg_answer(&desc, said, &of, other, &lines), 0);
+	mem_deref(other);
+	mem_deref(said);
+	assert_string_equal(printed(desc), HEAD "m=video 10000 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\n"
+						"a=sendrecv\r\n");
+}
+
 /* One row: what a side has, what is wanted of it, the kinds and ports of the lines it gets. */
 static void lines_keep_their_place(void **state)
 {
@@ -554,6 +584,7 @@ int main(void)
 		cmocka_unit_test(video_passes_within_its_limit_and_strange_lines_do_not),
 		cmocka_unit_test(video_that_is_off_is_refused_and_sound_goes_on),
 		cmocka_unit_test(the_answer_about_video_is_the_other_sides),
+		cmocka_unit_test(lost_pictures_come_again_where_both_can),
 		cmocka_unit_test(lines_keep_their_place),
 		cmocka_unit_test(a_number_keeps_its_meaning_in_a_session),
 		cmocka_unit_test(fax_passes_with_all_it_says),
