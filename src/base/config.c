@@ -40,7 +40,7 @@ static const struct config_key {
 	{ "database", KEY_TEXT, AT(database), 0, 0, "URL",
 	  "\"sqlite\" (default: aoide.db in the data folder) or \"postgresql://user@host/name\"" },
 	{ "listen", KEY_TEXT, AT(listen), 0, 0, "ADDRESS",
-	  "address of all services (default 0.0.0.0)" },
+	  "address of all services (default 0.0.0.0; :: is IPv6 and IPv4)" },
 	{ "advertise", KEY_TEXT, AT(advertise), 0, 0, "ADDRESS",
 	  "address given to phones when listen is 0.0.0.0 (default: this machine's)" },
 	{ "sip-port", KEY_PORT, AT(sip_port), 1, 65534, "N",

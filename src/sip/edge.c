@@ -129,6 +129,14 @@ static int transport_add(struct edge *edge, enum sip_transp tp, const char *host
 	return 0;
 }
 
+/* Sockets of IPv6 are for IPv6 only, so that addresses of IPv4 look the same everywhere. */
+static const char *listen_list(const char *listen)
+{
+	if (!listen || !*listen)
+		return "0.0.0.0";
+	return strcmp(listen, "::") ? listen : "::,0.0.0.0";
+}
+
 static int transports_add(struct edge *edge, const struct edge_opts *opts)
 {
 	const struct {
@@ -139,7 +147,7 @@ static int transports_add(struct edge *edge, const struct edge_opts *opts)
 		{ SIP_TRANSP_TLS, opts->tls_port }, { SIP_TRANSP_WS, opts->ws_port },
 		{ SIP_TRANSP_WSS, opts->wss_port },
 	};
-	const char *list = opts->listen && *opts->listen ? opts->listen : "0.0.0.0";
+	const char *list = edge->listen;
 	char host[64];
 	int err;
 
@@ -165,7 +173,7 @@ static int transports_add(struct edge *edge, const struct edge_opts *opts)
 /* Its address is the web server's: what is printed into Contact and SDP is what browsers can reach. */
 static int proxy_add(struct edge *edge, const struct edge_opts *opts)
 {
-	const char *list = opts->listen && *opts->listen ? opts->listen : "0.0.0.0";
+	const char *list = edge->listen;
 	struct edge_transport *t;
 	struct sa loopback, visible;
 	char host[64];
@@ -534,8 +542,7 @@ int edge_alloc(struct edge **ret, const struct edge_opts *opts)
 			goto out;
 	}
 
-	err = err_from_re(str_dup(&edge->listen,
-				  opts->listen && *opts->listen ? opts->listen : "0.0.0.0"));
+	err = err_from_re(str_dup(&edge->listen, listen_list(opts->listen)));
 	if (!err)
 		err = dns_client(edge);
 	if (err)

@@ -1,7 +1,8 @@
 // Ways to reach the PBX besides UDP over IPv4 (issue: foundation, point 8).
 import { afterAll, afterEach, describe, expect } from 'vitest';
 
-import type { Transport } from './lib/channel.js';
+import { Baresip } from './lib/baresip.js';
+import { splitHostPort, type Transport } from './lib/channel.js';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import { Pbx } from './lib/pbx.js';
@@ -86,6 +87,37 @@ describe('IPv6', () => {
       await until('BYE', () => theirs.endedBy === 'bye');
     } finally {
       for (const phone of open.splice(0)) await phone.close();
+      await pbx.stop();
+    }
+  });
+});
+
+describe('IPv4 and IPv6 at once', () => {
+  test('a desk phone on ::1 and one on 127.0.0.1 hear each other, whoever calls', async () => {
+    const pbx = await Pbx.start([], '::');
+    const phones: Baresip[] = [];
+    try {
+      const start = async (extension: string, address: string, toneHz: number): Promise<Baresip> => {
+        const { username, secret } = pbx.account(extension);
+        const host = address.includes(':') ? `[${address}]` : address;
+        const made = await Baresip.start({
+          username, secret, server: `${host}:${splitHostPort(pbx.facts.sip.udp).port}`, address, toneHz, autoAnswer: true, codecs: 'PCMA',
+        });
+        phones.push(made);
+        return made;
+      };
+      const six = await start('101', '::1', 400);
+      const four = await start('102', '127.0.0.1', 500);
+      for (const [caller, callee, number] of [[six, four, '102'], [four, six, '101']] as const) {
+        const before = [caller.events.length, callee.events.length];
+        await caller.dial(number);
+        await caller.waitEvent('CALL_ESTABLISHED', before[0]);
+        await Promise.all([six.hears(500), four.hears(400)]);
+        await caller.hangup();
+        await callee.waitEvent('CALL_CLOSED', before[1]);
+      }
+    } finally {
+      for (const phone of phones) await phone.close();
       await pbx.stop();
     }
   });
