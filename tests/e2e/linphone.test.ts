@@ -32,6 +32,32 @@ describe('linphone', () => {
     });
   }
 
+  for (const [encryption, toPhone] of [['srtp', 'plain'], ['srtp', 'encrypted'], ['dtls', 'plain']] as const) {
+    test(`[PLT-41] linphone with ${encryption}, baresip ${toPhone}: both hear the other's tone`, async ({ pbx, phones }) => {
+      const { username, secret } = pbx.account('103');
+      const set = async (extension: string, body: Record<string, unknown>): Promise<void> => {
+        const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
+        await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body }]);
+      };
+      await set('103', encryption === 'dtls' ? { transport_type: 'WEBRTC', srtp: 'required' } : { srtp: 'required' });
+      await set('102', { srtp: toPhone === 'plain' ? 'off' : 'required' });
+      linphone = await Linphone.start({ username, secret, server: pbx.facts.sip.udp, toneHz: 700, encryption });
+      const bob = await phones.start('102', {
+        autoAnswer: true, ...(toPhone === 'plain' ? {} : { modules: ['srtp.so'], extra: ';mediaenc=srtp-mand' }),
+      });
+      linphone.record();
+      linphone.dial('102');
+      await bob.waitEvent('CALL_ESTABLISHED');
+      await linphone.says(/Call \d+ .*(connected|Media streams established)/i);
+      await bob.hears(700);
+      await linphone.hears(500);
+      linphone.type('terminate');
+      await bob.waitEvent('CALL_CLOSED');
+      await set('103', { transport_type: 'SIP', srtp: 'off' });
+      await set('102', { srtp: 'off' });
+    });
+  }
+
   test('baresip calls linphone, which answers and is hung up on', async ({ pbx, phones }) => {
     const { username, secret } = pbx.account('103');
     linphone = await Linphone.start({ username, secret, server: pbx.facts.sip.udp, toneHz: 700 });

@@ -14,6 +14,8 @@ export type LinphoneOptions = {
   server: string;
   transport?: 'udp' | 'tcp' | 'tls';
   toneHz?: number;
+  /** Keys in signalling, or by a handshake. */
+  encryption?: 'none' | 'srtp' | 'dtls';
 };
 
 /** linphonec of Debian, driven over its standard input; plays one file and records another. */
@@ -34,7 +36,8 @@ export class Linphone {
     writeFileSync(join(dir, 'linphonerc'), [
       '[sip]', `sip_port=${transport === 'udp' ? port : 0}`, `sip_tcp_port=${transport === 'tcp' ? port : 0}`,
       `sip_tls_port=${transport === 'tls' ? port : 0}`, 'default_proxy=0', 'register_only_when_network_is_up=0',
-      'auto_net_state_mon=0', 'verify_server_certs=0', 'verify_server_cn=0', 'use_ipv6=0', 'guess_hostname=0', 'media_encryption=none', '',
+      'auto_net_state_mon=0', 'verify_server_certs=0', 'verify_server_cn=0', 'use_ipv6=0', 'guess_hostname=0', `media_encryption=${options.encryption ?? 'none'}`,
+      `keep_srtp_mandatory=0`, `media_encryption_mandatory=${options.encryption ? 1 : 0}`, '',
       '[net]', 'mtu=1300', 'dns_srv_enabled=0', '',
       '[sound]', 'playback_dev_id=', '',
       '[rtp]', `audio_rtp_port=${await freePorts(2)}`, '',
