@@ -148,7 +148,7 @@ static void each_hop_has_its_own(void **state)
 		"m=audio 5004 UDP/TLS/RTP/SAVPF 8\r\na=rtcp-mux\r\na=mid:0\r\na=ice-ufrag:abcd\r\n"
 		"a=extmap:2 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
 		"a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
-		"a=rtcp-fb:8 transport-cc\r\na=rtcp-fb:8 nack\r\n";
+		"a=rtcp-fb:8 transport-cc\r\na=rtcp-fb:8 nack pli\r\n";
 	struct sdesc_hop hop = { .proto = "RTP/SAVP", .text = "a=crypto:1 ours\r\n" };
 	const uint16_t port = 4000;
 	struct sdesc *desc = NULL;
@@ -164,7 +164,7 @@ static void each_hop_has_its_own(void **state)
 	assert_string_equal(strstr(text, "t=0 0"),
 			    "t=0 0\r\na=ice-lite\r\nm=audio 4000 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
 			    "a=crypto:1 ours\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
-			    "a=rtcp-fb:8 nack\r\na=sendrecv\r\n");
+			    "a=rtcp-fb:8 nack pli\r\na=sendrecv\r\n");
 }
 
 int main(void)
