@@ -124,6 +124,15 @@ const pieces = {
     ] };
   },
 
+  async dtls(build) {
+    const raw = await runJson(program(build, 'bench_dtls'), ['1000']);
+    return { raw, figures: [
+      figure(`our side of a DTLS handshake, CPU of the relay thread: all of it (as client ${n(raw.client.all_ms)} ms)`, raw.server.all_ms, 'ms'),
+      figure(`its longest step, for which packets wait (as client ${n(raw.client.longest_ms)} ms)`, raw.server.longest_ms, 'ms', 1),
+      figure('the same, 99 of 100 (the worse role)', Math.max(raw.server.longest_p99_ms, raw.client.longest_p99_ms), 'ms'),
+    ] };
+  },
+
   async moh(build) {
     const raw = await runJson(program(build, 'bench_moh'), [join(here, '../share/moh/default.wav'), '2000', '6']);
     return { raw, figures: [
