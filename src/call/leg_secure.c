@@ -9,6 +9,7 @@
 #include "call/engine.h"
 #include "call/leg.h"
 #include "media/client.h"
+#include "sip/edge.h"
 #include "sip/inv.h"
 #include "sip/sdesc_secure.h"
 #include "snapshot/snapshot.h"
@@ -483,9 +484,12 @@ static const struct addresses *interfaces(void)
 static void addresses_of(struct addresses *ret, const struct leg *leg)
 {
 	const struct addresses *all = interfaces();
+	const struct sa *outside = is_webrtc(leg) ? edge_outside(leg->engine->o.edge) : NULL;
 
 	ret->n = 0;
 	address_add(ret, &leg->local);
+	if (outside && sa_af(outside) == sa_af(&leg->local))
+		address_add(ret, outside); /* PLT-42, PLT-43 */
 	for (size_t i = 0; is_webrtc(leg) && i < all->n; i++) {
 		if (sa_af(&all->v[i]) == sa_af(&leg->local))
 			address_add(ret, &all->v[i]);

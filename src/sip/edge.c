@@ -12,6 +12,7 @@
 #include "sip/digest.h"
 #include "sip/edge_priv.h"
 #include "sip/limiter.h"
+#include "sip/outside.h"
 #include "sip/registrar_priv.h"
 #include "sip/trace.h"
 #include "sip/transp_guard.h"
@@ -414,6 +415,7 @@ static const struct edge_transport *transport_for(const struct edge *edge, int t
 int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struct sa *dst)
 {
 	const struct edge_transport *t = transport_for(edge, tp, dst);
+	const struct sa *shown = outside_host(edge->outside);
 	struct sa local, to;
 	int err;
 
@@ -422,9 +424,10 @@ int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struc
 
 	if (dst)
 		edge_sa_unmap(&to, dst);
-	if (sa_isset(&edge->advertise, SA_ADDR) && !(dst && is_local_net(edge, &to)) &&
-	    (!dst || sa_af(&edge->advertise) == sa_af(&to))) {
-		local = edge->advertise;
+	if (!shown && sa_isset(&edge->advertise, SA_ADDR))
+		shown = &edge->advertise;
+	if (shown && !(dst && is_local_net(edge, &to)) && (!dst || sa_af(shown) == sa_af(&to))) {
+		local = *shown;
 	} else if (!sa_is_any(&t->laddr)) {
 		local = t->laddr;
 	} else if (dst) {
@@ -481,6 +484,7 @@ static void edge_destructor(void *arg)
 	mem_deref(edge->trace);
 	mem_deref(edge->limiter);
 	mem_deref(edge->digest);
+	mem_deref(edge->outside);
 	mem_deref(edge->dnsc);
 	mem_deref(edge->tls);
 	mem_deref(edge->cert_path);
@@ -488,11 +492,35 @@ static void edge_destructor(void *arg)
 	mem_deref(edge->proxy_secret);
 }
 
+int edge_set_outside(struct edge *edge)
+{
+	const struct snap_sip *set = edge->snap ? snap_sip(edge->snap) : NULL;
+
+	if (!set)
+		return 0;
+	return outside_set(edge->outside, &(struct outside_settings){
+						  .host = set->external_host,
+						  .refresh_s = set->external_refresh_s,
+						  .stun_server = set->stun_server,
+						  .stun_port = set->stun_port });
+}
+
+const struct sa *edge_outside(const struct edge *edge)
+{
+	const struct sa *host = outside_host(edge->outside);
+
+	return host ? host : outside_seen(edge->outside);
+}
+
 static int parts_alloc(struct edge *edge)
 {
 	int err;
 
-	err = digest_alloc(&edge->digest);
+	err = outside_alloc(&edge->outside, edge->dnsc);
+	if (!err)
+		err = edge_set_outside(edge);
+	if (!err)
+		err = digest_alloc(&edge->digest);
 	if (err)
 		return err;
 	err = limiter_alloc(&edge->limiter);

@@ -72,6 +72,12 @@ uint16_t edge_proxy_port(const struct edge *edge);
  */
 int edge_set_websockets(struct edge *edge, uint16_t ws_port, uint16_t wss_port, bool proxied);
 
+/* The settings of the node have changed: where strangers reach us (sip/outside.h). */
+int edge_set_outside(struct edge *edge);
+/* Our address as strangers see it, for those that try several (ICE): of the settings, else as a STUN
+ * server sees us. NULL: not known. */
+const struct sa *edge_outside(const struct edge *edge);
+
 /* Uses the certificate and key in this PEM from the next TLS connection on; NULL: the same file. */
 int edge_reload_cert(struct edge *edge, const char *cert_path);
 struct sip *edge_sip(const struct edge *edge);

@@ -29,6 +29,8 @@ struct edge_route {
 	uint64_t until_ms;
 };
 
+struct outside;
+
 struct edge {
 	struct sip *sip;
 	struct sip_lsnr *lsnr_req, *lsnr_resp;
@@ -39,6 +41,7 @@ struct edge {
 	char *proxy_secret;
 	uint16_t proxy_port;      /* on loopback */
 	struct sa advertise;      /* unset: found per destination */
+	struct outside *outside;
 	struct edge_transport transports[EDGE_TRANSPORTS];
 	size_t n_transports;
 	struct edge_route routes[EDGE_ROUTE_CACHE];

@@ -153,6 +153,10 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	uint32_t video_max_kbps;       /* PLT-40 */
 	uint16_t codecs_enabled;    /* bit mask 1 << enum snap_codec (PLT-44) */
 	const char *outbound_proxy; /* SIP URI or NULL */
+	const char *external_host;  /* address or name (PLT-43); NULL or empty: none */
+	uint32_t external_refresh_s;
+	const char *stun_server;    /* likewise (PLT-42) */
+	uint16_t stun_port;
 
 	/* Sound of the node. */
 	struct snap_dirs dirs;

@@ -119,6 +119,8 @@ static void on_loaded(struct loader_done *done, void *arg)
 		snap_swap_sip(sw->snap, done->sip, done->arena);
 		if (sw->edge)
 			(void)set_websockets(sw); /* logged; all else is in force */
+		if (sw->edge)
+			(void)edge_set_outside(sw->edge); /* out of memory: as it was before */
 	}
 	if (!err && done->tenant_id) {
 		if (sw->media && media_is_up(sw->media))

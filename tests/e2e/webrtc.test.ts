@@ -1,4 +1,6 @@
 // A browser is a phone: SIP over WSS, ICE, DTLS-SRTP, Opus (APP-04, APP-110, CHG-ENG-03).
+import { createSocket } from 'node:dgram';
+
 import { afterAll, afterEach, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
@@ -136,6 +138,59 @@ describe('a browser and a desk phone', () => {
     expect(Date.now() - from).toBeLessThan(4000);
     await Promise.all([web.hears(400), desk.hears(1000)]);
     await web.hangup();
+  });
+});
+
+describe('the PBX behind a NAT', () => {
+  const settings = async (pbx: Pbx, body: Record<string, unknown>): Promise<void> => {
+    await pbx.configure([{ path: '/api/pbx/v2/sipSettings', body }]);
+  };
+  const candidates = (sdp: string): string[] => [...sdp.matchAll(/^a=candidate:\S+ 1 udp \d+ (\S+) /gm)].map((m) => m[1] ?? '');
+
+  test('[PLT-43] [PLT-42] browsers are told the external host, else what a STUN server sees', async ({ pbx, phones }) => {
+    await makeWebRtc(pbx, '103');
+    await phones.start('101', { autoAnswer: true, codecs: 'PCMA' });
+    const web = await browser(pbx, '103', 1000);
+    const told = async (): Promise<string[]> => {
+      await web.forget();
+      await web.call('101');
+      await web.waitEvent('confirmed');
+      await web.hears(400); // the others are tried in vain, and do no harm
+      const found = candidates(await web.remoteSdp());
+      await web.hangup();
+      await web.waitEvent('ended');
+      return found;
+    };
+    const stun = createSocket('udp4');
+    try {
+      expect(await told()).not.toContain('203.0.113.9');
+      // A server that sees us as 203.0.113.9:40000, whoever asks (RFC 8489 section 14.2).
+      let asked = 0;
+      stun.on('message', (data, from) => {
+        asked++;
+        const reply = Buffer.alloc(32);
+        data.copy(reply, 0, 0, 20);
+        reply.writeUInt16BE(0x0101, 0);
+        reply.writeUInt16BE(12, 2);
+        reply.writeUInt16BE(0x0020, 20);
+        reply.writeUInt16BE(8, 22);
+        reply.writeUInt8(1, 25);
+        reply.writeUInt16BE(40_000 ^ 0x2112, 26);
+        reply.writeUInt32BE((0xcb007109 ^ 0x2112a442) >>> 0, 28);
+        stun.send(reply, from.port, from.address);
+      });
+      await new Promise<void>((resolve) => stun.bind(0, '127.0.0.1', resolve));
+      await settings(pbx, { stun_server: '127.0.0.1', stun_port: stun.address().port });
+      await until('the server is asked and has told', () => asked > 0 && pbx.output.includes('sip.outside.seen'));
+      expect(await told()).toContain('203.0.113.9');
+      await settings(pbx, { external_host: '198.51.100.7' });
+      const found = await told();
+      expect(found).toContain('198.51.100.7');
+      expect(found).not.toContain('203.0.113.9');
+    } finally {
+      stun.close();
+      await settings(pbx, { stun_server: '', external_host: '' });
+    }
   });
 });
 

@@ -440,6 +440,72 @@ static void wildcard_and_advertised_address(void **state)
 	assert_int_equal(send_method(fix, "OPTIONS", NULL), 200);
 }
 
+static void strangers_see_the_external_host(void **state)
+{
+	static const struct snap_net local = { { [10] = 0xff, 0xff, 10 }, 104 };
+	struct fix *fix = *state;
+	struct sa sa, far, near;
+
+	fix->sip->external_host = "203.0.113.7";
+	fix->sip->local_nets = &local;
+	fix->sip->n_local_nets = 1;
+	assert_int_equal(edge_set_outside(fix->edge), 0);
+	sa_set_str(&far, "192.0.2.1", 5060);
+	sa_set_str(&near, "10.1.2.3", 5060);
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &far), 0);
+	assert_int_equal(sa_in(&sa), 0xcb007107);
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &near), 0);
+	assert_int_equal(sa_in(&sa), INADDR_LOOPBACK);
+	assert_int_equal(sa_in(edge_outside(fix->edge)), 0xcb007107);
+
+	fix->sip->external_host = "";
+	assert_int_equal(edge_set_outside(fix->edge), 0);
+	assert_null(edge_outside(fix->edge));
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &far), 0);
+	assert_int_not_equal(sa_in(&sa), 0xcb007107);
+}
+
+static void a_stun_server_tells_how_we_are_seen(void **state)
+{
+	struct fix *fix = *state;
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(from);
+	struct stun_unknown_attr unknown;
+	struct stun_msg *request = NULL;
+	struct mbuf *mb = mbuf_alloc(256);
+	struct sa seen, far, sa;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&from, &len), 0);
+	fix->sip->stun_server = "127.0.0.1";
+	fix->sip->stun_port = ntohs(from.sin_port);
+	assert_int_equal(edge_set_outside(fix->edge), 0);
+	assert_null(edge_outside(fix->edge));
+
+	mb->end = (size_t)recvfrom(fd, mb->buf, mb->size, 0, (struct sockaddr *)&from, &len);
+	assert_int_equal(stun_msg_decode(&request, mb, &unknown), 0);
+	assert_int_equal(stun_msg_method(request), STUN_METHOD_BINDING);
+	sa_set_str(&seen, "203.0.113.9", 40000);
+	mbuf_rewind(mb);
+	assert_int_equal(stun_msg_encode(mb, STUN_METHOD_BINDING, STUN_CLASS_SUCCESS_RESP,
+					 stun_msg_tid(request), NULL, NULL, 0, false, 0x00, 1,
+					 STUN_ATTR_XOR_MAPPED_ADDR, &seen), 0);
+	assert_int_equal(sendto(fd, mb->buf, mb->end, 0, (struct sockaddr *)&from, len), mb->end);
+	for (int i = 0; i < 50 && !edge_outside(fix->edge); i++)
+		fix_run(20);
+	assert_non_null(edge_outside(fix->edge));
+	assert_int_equal(sa_in(edge_outside(fix->edge)), 0xcb007109);
+
+	/* It is a candidate, not what everybody is told: phones of our own network would not find it. */
+	sa_set_str(&far, "192.0.2.1", 5060);
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &far), 0);
+	assert_int_not_equal(sa_in(&sa), 0xcb007109);
+	mem_deref(request);
+	mem_deref(mb);
+	close(fd);
+}
+
 static void ipv6_works(void **state)
 {
 	struct fix *fix = *state;
@@ -493,6 +559,8 @@ int main(void)
 		T("the local address has the transport's port", local_address_has_the_transport_port),
 		T("[PLT-43] strangers see the advertised address, local networks the real one",
 		  wildcard_and_advertised_address),
+		T("[PLT-43] the external host is what strangers see", strangers_see_the_external_host),
+		T("[PLT-42] a STUN server tells how we are seen", a_stun_server_tells_how_we_are_seen),
 		T("IPv6 and IPv4 together", ipv6_works),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(which_addresses_are_public),
