@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rejects what the compiler lets pass: an include against the order of the folders (ARCHITECTURE.md), libre
 where it has no business, headers that do not compile alone, functions that a header declares and nobody calls,
-and files too long to be read. Prints one line per mistake."""
+commands without documentation, and files too long to be read. Prints one line per mistake."""
 import collections
 import concurrent.futures
 import os
@@ -133,6 +133,17 @@ def caller_mistakes():
     return mistakes
 
 
+def message_mistakes():
+    """Commands on the bus that docs/messages.md does not have, and the other way round."""
+    used = set()
+    for path in SRC.rglob('*.c'):
+        used |= set(re.findall(r'"(cmd\.[a-z]+\.[a-z_]+)"', path.read_text(encoding='utf-8')))
+    told = set(re.findall(r'`(cmd\.[a-z]+\.[a-z_]+)`', (ROOT / 'docs' / 'messages.md').read_text(encoding='utf-8')))
+    used = {s for s in used if not s.endswith('.loglevel')} # each process answers that one
+    return [f'docs/messages.md: {s} is missing' for s in sorted(used - told)] + \
+           [f'docs/messages.md: {s} does not exist' for s in sorted(told - used)]
+
+
 def length_mistakes():
     mistakes = []
     for folder in ('src', 'tests', 'bench'):
@@ -144,7 +155,7 @@ def length_mistakes():
 
 
 def main():
-    wholes = [layer_mistakes(), caller_mistakes(), length_mistakes()]
+    wholes = [layer_mistakes(), caller_mistakes(), message_mistakes(), length_mistakes()]
     n_headers, headers = header_mistakes()
     for mistake in sum(wholes, headers):
         print(mistake)

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "bus/bus.h"
@@ -68,14 +69,19 @@ static json_t *call_object(const struct call *call)
 			 iso(call->start_us), "answered_at", iso(call->answer_us), "legs", legs);
 }
 
-json_t *live_calls(const struct engine *engine, int64_t tenant_id)
+json_t *live_calls(const struct engine *engine, const struct live_query *query, int64_t *total)
 {
 	json_t *items = json_array();
 
+	*total = 0;
 	for (struct le *le = engine->calls.head; le; le = le->next) {
 		const struct call *call = le->data;
 
-		if (!tenant_id || call->tenant->id == tenant_id)
+		if (query->tenant_id && call->tenant->id != query->tenant_id)
+			continue;
+		if (query->linkedid && strcmp(call->linkedid, query->linkedid))
+			continue;
+		if ((*total)++ >= query->offset && json_array_size(items) < query->max)
 			(void)json_array_append_new(items, call_object(call));
 	}
 

@@ -11,8 +11,14 @@
 /* Tells the bus that the call went from one state to another; costs nothing unless somebody listens. */
 void live_publish(struct call *call, enum call_state to, enum call_state from);
 
-/* All calls of a tenant, of every one with 0. */
 struct engine;
-json_t *live_calls(const struct engine *engine, int64_t tenant_id);
+struct live_query {
+	int64_t tenant_id;    /* 0: of every tenant */
+	const char *linkedid; /* only this call; NULL: all */
+	int64_t offset;
+	size_t max;           /* as many are printed in one turn of the call thread */
+};
+/* A page of calls. total: how many there are over all pages. New reference. */
+json_t *live_calls(const struct engine *engine, const struct live_query *query, int64_t *total);
 
 #endif

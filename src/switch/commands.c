@@ -163,8 +163,16 @@ static int run_registrations(struct commands *commands, const json_t *data, json
 
 static int run_calls(struct commands *commands, const json_t *data, json_t **ret)
 {
-	*ret = json_pack("{s:o}", "items",
-			 live_calls(commands->engine, js_int(data, "tenant_id", 0)));
+	const struct live_query query = {
+		.tenant_id = js_int(data, "tenant_id", 0),
+		.linkedid = js_str(data, "linkedid", NULL),
+		.offset = js_int(data, "offset", 0),
+		.max = COMMANDS_MAX_ITEMS,
+	};
+	int64_t total;
+	json_t *items = live_calls(commands->engine, &query, &total);
+
+	*ret = json_pack("{s:o, s:I}", "items", items, "total", (json_int_t)total);
 	return *ret ? 0 : -ENOMEM;
 }
 

@@ -19,6 +19,7 @@
 
 /* Live state comes from the switch over the bus; it is never stored here. */
 #define SWITCH_WAIT_MS 3000
+#define LIVE_MAX_ITEMS 20000 /* of one list */
 
 #ifndef AOIDE_BUILD
 #define AOIDE_BUILD "00000000"
@@ -42,6 +43,34 @@ static json_t *own_tenant(const struct rest *rest)
 		json_pack("{s:I}", "tenant_id", (json_int_t)rest->who->user.tenant_id) : json_object();
 }
 
+/* All pages of a list of the switch. question: stolen. ret: new reference. */
+static int ask_list(struct rest *rest, const char *subject, json_t *question, json_t **ret)
+{
+	json_t *items = json_array(), *page = NULL;
+	size_t before;
+	int err;
+
+	do {
+		before = json_array_size(items);
+		json_decref(page);
+		page = NULL;
+		json_object_set_new(question, "offset", json_integer((json_int_t)before));
+		err = ask_switch(rest, subject, json_copy(question), &page);
+		if (!err)
+			(void)json_array_extend(items, json_object_get(page, "items"));
+	} while (!err && json_array_size(items) > before && json_array_size(items) < LIVE_MAX_ITEMS &&
+		 (int64_t)json_array_size(items) < js_int(page, "total", 0));
+
+	json_decref(question);
+	json_decref(page);
+	if (err) {
+		json_decref(items);
+		return err;
+	}
+	*ret = items;
+	return 0;
+}
+
 /* A list of the switch, as {"items": [...], "total": n} on v2 and a plain array on /rest/. */
 static int answer_items(struct rest *rest, json_t *items)
 {
@@ -60,18 +89,17 @@ static bool is_own(const struct rest *rest, const json_t *item)
 
 int rest_live_registrations(struct rest *rest)
 {
-	json_t *answer = NULL, *items = json_array(), *item;
+	json_t *all = NULL, *items, *item;
 	size_t i;
-	int err = ask_switch(rest, "cmd.switch.registrations", own_tenant(rest), &answer);
+	int err = ask_list(rest, "cmd.switch.registrations", own_tenant(rest), &all);
 
-	if (err) {
-		json_decref(items);
+	if (err)
 		return err;
-	}
-	json_array_foreach(json_object_get(answer, "items"), i, item)
+	items = json_array();
+	json_array_foreach(all, i, item)
 		if (is_own(rest, item))
 			json_array_append(items, item);
-	json_decref(answer);
+	json_decref(all);
 	return answer_items(rest, items);
 }
 
@@ -110,22 +138,26 @@ static bool may_see_call(const struct rest *rest, const json_t *call)
 	       (principal_level(rest->who, "diagnostics") >= SCH_LEVEL_LIST || is_own_call(rest, call));
 }
 
-static int find_calls(struct rest *rest, json_t **ret)
+/* The calls that the caller may see; linkedid: only that one, or NULL. */
+static int find_calls(struct rest *rest, const char *linkedid, json_t **ret)
 {
-	json_t *answer = NULL, *items, *call;
+	json_t *question = own_tenant(rest), *all = NULL, *items, *call;
 	size_t i;
-	int err = ask_switch(rest, "cmd.switch.calls", own_tenant(rest), &answer);
+	int err;
 
+	if (linkedid)
+		json_object_set_new(question, "linkedid", json_string(linkedid));
+	err = ask_list(rest, "cmd.switch.calls", question, &all);
 	if (err)
 		return err;
 	items = json_array();
-	json_array_foreach(json_object_get(answer, "items"), i, call) {
+	json_array_foreach(all, i, call) {
 		if (!may_see_call(rest, call))
 			continue;
 		mask_call(rest, call);
 		json_array_append(items, call);
 	}
-	json_decref(answer);
+	json_decref(all);
 	*ret = items;
 	return 0;
 }
@@ -134,7 +166,7 @@ int rest_live_calls(struct rest *rest)
 {
 	json_t *calls = NULL, *items, *call;
 	size_t i;
-	int err = find_calls(rest, &calls);
+	int err = find_calls(rest, NULL, &calls);
 
 	if (err)
 		return err;
@@ -150,7 +182,7 @@ static int find_call(struct rest *rest, const char *linkedid, json_t **ret)
 {
 	json_t *calls = NULL, *call;
 	size_t i;
-	int err = find_calls(rest, &calls);
+	int err = find_calls(rest, linkedid, &calls);
 
 	if (err)
 		return err;
@@ -283,7 +315,7 @@ int rest_dashboard_get(struct rest *rest)
 	if (err)
 		return err;
 	up = !ask_switch(rest, "cmd.switch.status", json_object(), &sw);
-	if (up && find_calls(rest, &calls))
+	if (up && find_calls(rest, NULL, &calls))
 		calls = NULL;
 	(void)getloadavg(load, 3);
 	rest_header(rest, "Cache-Control", "no-store");

@@ -131,12 +131,22 @@ static void call_register(void **state)
 
 static void on_calls(const char *subject, json_t *data, struct bus_reply *reply, void *arg)
 {
-	struct fix *f = arg;
+	const json_int_t own = ((struct fix *)arg)->tenant_id;
+	const struct {
+		const char *linkedid, *caller, *called;
+		json_int_t tenant_id;
+	} calls[] = { { "2.0", "901", "902", 99 }, { "1.0", "101", "102", own }, { "3.0", "103", "104", own } };
+	const char *wanted = json_string_value(json_object_get(data, "linkedid"));
+	size_t offset = (size_t)json_integer_value(json_object_get(data, "offset"));
+	json_t *items = json_array();
 
-	bus_reply(reply, 0, json_pack("{s:[{s:s,s:I,s:s,s:s},{s:s,s:I,s:s,s:s}]}", "items", "linkedid", "1.0",
-				      "tenant_id", (json_int_t)f->tenant_id, "caller", "101", "called",
-				      "102", "linkedid", "2.0", "tenant_id", (json_int_t)99, "caller",
-				      "901", "called", "902"));
+	/* A page holds two; the switch's hold a thousand. */
+	for (size_t i = offset; i < 3 && i < offset + 2; i++)
+		if (!wanted || !strcmp(wanted, calls[i].linkedid))
+			json_array_append_new(items, json_pack("{s:s,s:I,s:s,s:s}", "linkedid", calls[i].linkedid,
+							       "tenant_id", calls[i].tenant_id, "caller",
+							       calls[i].caller, "called", calls[i].called));
+	bus_reply(reply, 0, json_pack("{s:o,s:i}", "items", items, "total", wanted ? 1 : 3));
 }
 
 static void on_hangup(const char *subject, json_t *data, struct bus_reply *reply, void *arg)
@@ -165,7 +175,7 @@ static void live_state(void **state)
 		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
 	}
 	/* The call of another tenant is not shown, whatever the switch says. */
-	assert_int_equal(json_integer_value(json_object_get(r.json, "total")), 1);
+	assert_int_equal(json_integer_value(json_object_get(r.json, "total")), 2);
 	reply_free(&r);
 	ask(f, &r, "DELETE", "/api/pbx/v2/phoneService/call/2.0", sign(f), NULL);
 	assert_int_equal(r.status, 404);
