@@ -4,26 +4,11 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone } from './lib/phones.js';
 import { header, method, status, type SipMessage } from './lib/sipmessage.js';
 import { until } from './lib/wait.js';
 
-const open: MiniPhone[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
-
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    for (const call of one.calls) if (call.isUp && call.peerTarget) await one.hangup(call).catch(() => 0);
-    await one.register(0);
-    await one.close();
-  }
-});
+afterEach(() => closePhones({ unregister: true }));
 afterAll(stopPbx);
 
 /** Answers every call with this status and these lines; rings first, if told. */

@@ -3,6 +3,7 @@ import { afterAll, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
 import type { Pbx } from './lib/pbx.js';
+import { withAccounts } from './lib/phones.js';
 import { toneShare } from './lib/tone.js';
 import { until } from './lib/wait.js';
 import type { Baresip } from './lib/baresip.js';
@@ -19,14 +20,8 @@ const codecs = [
   ['OPUS', 'opus/48000/2'],
 ] as const;
 
-async function setCodecs(pbx: Pbx, of: Record<string, string[] | null>): Promise<void> {
-  const writes = [];
-  for (const [extension, list] of Object.entries(of)) {
-    const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
-    writes.push({ path: `/api/pbx/v2/account/${id}`, body: { audio_codecs: list } });
-  }
-  await pbx.configure(writes);
-}
+const setCodecs = (pbx: Pbx, of: Record<string, string[] | null>): Promise<void> =>
+  withAccounts(pbx, Object.fromEntries(Object.entries(of).map(([extension, list]) => [extension, { audio_codecs: list }])));
 
 /**
  * What baresip 1.0 calls G726-32 has the bits in the order of AAL2-G726-32, unlike RFC 3551 section 4.5.4

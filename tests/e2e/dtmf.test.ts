@@ -4,20 +4,12 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone } from './lib/phones.js';
 import { dtmfHeard, dtmfTones } from './lib/rtp.js';
 import { header, status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
-const open: MiniPhone[] = [];
 const withInfo = 'INVITE, ACK, BYE, CANCEL, OPTIONS, INFO';
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
 
 const mode = (pbx: Pbx, dtmf_mode: string): Promise<void> =>
   pbx.configure([{ path: '/api/pbx/v2/sipSettings', body: { dtmf_mode } }]);
@@ -42,9 +34,7 @@ const keysOf = (messages: SipMessage[]): string =>
   messages.map((m) => /Signal=\s*(\S)/.exec(m.body)?.[1] ?? '?').join('');
 const relay = (digit: string, ms: number): string => `Signal=${digit}\r\nDuration=${ms}\r\n`;
 
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+afterEach(() => closePhones());
 afterAll(stopPbx);
 
 describe('RFC 2833', () => {

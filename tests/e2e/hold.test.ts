@@ -2,20 +2,11 @@
 import { afterAll, afterEach, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone } from './lib/phones.js';
 import { method, status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
-
-const open: MiniPhone[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
 
 const directionOf = (sdp: string): string => /^a=(sendrecv|sendonly|recvonly|inactive)/m.exec(sdp)?.[1] ?? '';
 const reinvites = (call: MiniCall): SipMessage[] => call.requests.filter((m) => method(m) === 'INVITE');
@@ -70,12 +61,7 @@ async function hearNothing(...sides: Side[]): Promise<void> {
   for (const side of sides) expect(side.call.rtp.received).toBe(0);
 }
 
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    for (const call of one.calls) if (call.isUp && call.peerTarget) await one.hangup(call).catch(() => 0);
-    await one.close();
-  }
-});
+afterEach(() => closePhones());
 afterAll(stopPbx);
 
 type Way = { name: string; how: { dir?: string; address?: string }; answer: string };

@@ -2,26 +2,11 @@
 import { afterAll, afterEach, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
-import { header, status, type SipMessage } from './lib/sipmessage.js';
+import { closePhones, phone, withAccount } from './lib/phones.js';
+import { status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
-
-const open: MiniPhone[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip[options.transport ?? 'udp'] ?? '', options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
-
-/** Sets values of an extension's account for one test. */
-async function withAccount(pbx: Pbx, extension: string, body: Record<string, unknown>): Promise<void> {
-  const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
-  await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body }]);
-}
 
 const incoming = (callee: MiniPhone): Promise<MiniCall> => until('the call arrives', () => callee.calls[0]);
 const inviteOf = (callee: MiniPhone): SipMessage | undefined =>
@@ -30,9 +15,7 @@ const audioFormats = (sdp: string): string[] =>
   /m=audio \d+ \S+ ([\d ]+)/.exec(sdp)?.[1]?.split(' ').filter((format) => format !== '101') ?? [];
 const mediaPort = (sdp: string): number => Number(/m=audio (\d+)/.exec(sdp)?.[1] ?? 0);
 
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+afterEach(() => closePhones());
 afterAll(stopPbx);
 
 describe('before the answer', () => {

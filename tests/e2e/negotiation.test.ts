@@ -5,24 +5,11 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone, withAccount } from './lib/phones.js';
 import { header, method, status, tagOf, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
-const open: MiniPhone[] = [];
 const sockets: Socket[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
-
-async function withAccount(pbx: Pbx, extension: string, body: Record<string, unknown>): Promise<void> {
-  const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
-  await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body }]);
-}
 
 async function withSettings(pbx: Pbx, body: Record<string, unknown>): Promise<void> {
   await pbx.configure([{ path: '/api/pbx/v2/sipSettings', body }]);
@@ -47,10 +34,7 @@ const sdpOf = (...lines: string[]): string =>
   ['v=0', `o=- 7 ${++version} IN IP4 127.0.0.1`, 's=-', 'c=IN IP4 127.0.0.1', 't=0 0', ...lines, ''].join('\r\n');
 
 afterEach(async () => {
-  for (const one of open.splice(0)) {
-    for (const call of one.calls) if (call.isUp && call.peerTarget) await one.hangup(call).catch(() => 0);
-    await one.close();
-  }
+  await closePhones();
   for (const socket of sockets.splice(0)) socket.close();
 });
 afterAll(stopPbx);

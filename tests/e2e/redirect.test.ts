@@ -4,18 +4,9 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone } from './lib/phones.js';
 import { header, method, status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
-
-const open: MiniPhone[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
 
 /** Answers every call with this status and these Contact lines. */
 const moved = (contacts: string[], code = 302, before?: (self: MiniPhone, call: MiniCall, invite: SipMessage) => void): MiniOptions => ({
@@ -40,13 +31,7 @@ async function record(pbx: Pbx, called: string): Promise<{ row: Record<string, u
   return { row, path: row.details as Record<string, unknown>[] };
 }
 
-afterEach(async () => {
-  for (const one of open.splice(0)) {
-    for (const call of one.calls) if (call.isUp && call.peerTarget) await one.hangup(call).catch(() => 0);
-    await one.register(0);
-    await one.close();
-  }
-});
+afterEach(() => closePhones({ unregister: true }));
 afterAll(stopPbx);
 
 describe('302', () => {

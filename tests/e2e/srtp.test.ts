@@ -7,31 +7,17 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { closePhones, phone, withAccounts } from './lib/phones.js';
 import { status, type SipMessage } from './lib/sipmessage.js';
 import { keysOf, SrtpKeys, type Suite } from './lib/srtp.js';
 import { delay, until } from './lib/wait.js';
 
 type Srtp = 'off' | 'optional' | 'required';
 
-const open: MiniPhone[] = [];
 const everyKey: string[] = [];
 
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip.udp, options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
-
-async function srtp(pbx: Pbx, setting: Record<string, Srtp>): Promise<void> {
-  const changes = [];
-  for (const [extension, value] of Object.entries(setting)) {
-    const id = await pbx.idOf('account', 'username', pbx.account(extension).username);
-    changes.push({ path: `/api/pbx/v2/account/${id}`, body: { srtp: value } });
-  }
-  await pbx.configure(changes);
-}
+const srtp = (pbx: Pbx, setting: Record<string, Srtp>): Promise<void> =>
+  withAccounts(pbx, Object.fromEntries(Object.entries(setting).map(([extension, value]) => [extension, { srtp: value }])));
 
 const inviteOf = (callee: MiniPhone, n = 0): string =>
   callee.seen.filter((message) => message.start.startsWith('INVITE'))[n]?.body ?? '';
@@ -81,9 +67,7 @@ async function callWith(caller: MiniPhone, number: string, suite: Suite, proto =
   return call;
 }
 
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+afterEach(() => closePhones());
 afterAll(stopPbx);
 
 describe('what a phone may ask for', () => {
@@ -186,13 +170,18 @@ describe('what a phone is offered', () => {
   }
 });
 
+/** 101 with keys talks to 102 without. */
+async function encryptedToPlain(pbx: Pbx): Promise<{ caller: MiniPhone; call: MiniCall; other: MiniCall }> {
+  await srtp(pbx, { '101': 'required', '102': 'off' });
+  const callee = await phone(pbx, '102');
+  const caller = await phone(pbx, '101');
+  const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
+  return { caller, call, other: await calleeOf(callee) };
+}
+
 describe('during the call', () => {
   test('who has the wrong key hears nothing and is not heard', async ({ pbx }) => {
-    await srtp(pbx, { '101': 'required', '102': 'off' });
-    const callee = await phone(pbx, '102');
-    const caller = await phone(pbx, '101');
-    const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
-    const other = await calleeOf(callee);
+    const { caller, call, other } = await encryptedToPlain(pbx);
     call.rtp.tx = new SrtpKeys('AES_CM_128_HMAC_SHA1_80');
     call.rtp.rx = new SrtpKeys('AES_CM_128_HMAC_SHA1_80');
     call.rtp.start();
@@ -209,11 +198,7 @@ describe('during the call', () => {
   });
 
   test('hold and back keep the keys', async ({ pbx }) => {
-    await srtp(pbx, { '101': 'required', '102': 'off' });
-    const callee = await phone(pbx, '102');
-    const caller = await phone(pbx, '101');
-    const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
-    const other = await calleeOf(callee);
+    const { caller, call, other } = await encryptedToPlain(pbx);
     await bothHear(call, other);
     const answered = call.remoteSdp;
     for (const dir of ['sendonly', 'sendrecv']) {
@@ -232,11 +217,7 @@ describe('during the call', () => {
   });
 
   test('a crash of the switch does not touch encrypted sound', async ({ pbx }) => {
-    await srtp(pbx, { '101': 'required', '102': 'off' });
-    const callee = await phone(pbx, '102');
-    const caller = await phone(pbx, '101');
-    const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
-    const other = await calleeOf(callee);
+    const { call, other } = await encryptedToPlain(pbx);
     await bothHear(call, other);
     const old = pbx.childPid('switch') ?? 0;
     process.kill(old, 'SIGKILL');

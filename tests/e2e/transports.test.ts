@@ -4,19 +4,10 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { Baresip } from './lib/baresip.js';
 import { splitHostPort, type Transport } from './lib/channel.js';
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall } from './lib/miniphone.js';
 import { Pbx } from './lib/pbx.js';
+import { closePhone, closePhones, phone } from './lib/phones.js';
 import { until } from './lib/wait.js';
-
-const open: MiniPhone[] = [];
-
-async function phone(pbx: Pbx, extension: string, options: MiniOptions = {}): Promise<MiniPhone> {
-  const { username, secret } = pbx.account(extension);
-  const made = await MiniPhone.open(username, secret, pbx.facts.sip[options.transport ?? 'udp'] ?? '', options);
-  open.push(made);
-  expect(await made.register()).toBe(200);
-  return made;
-}
 
 async function talk(caller: MiniPhone, number: string, callee: MiniPhone): Promise<[MiniCall, MiniCall]> {
   const known = callee.calls.length;
@@ -31,9 +22,7 @@ async function talk(caller: MiniPhone, number: string, callee: MiniPhone): Promi
   return [call, other];
 }
 
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+afterEach(() => closePhones());
 afterAll(stopPbx);
 
 describe('transports', () => {
@@ -68,8 +57,7 @@ describe('transports', () => {
   test('a connection that is closed takes its registration along: 480', async ({ pbx }) => {
     const one = await phone(pbx, '103', { transport: 'ws' });
     const caller = await phone(pbx, '101');
-    open.splice(open.indexOf(one), 1);
-    await one.close();
+    await closePhone(one);
     const call = await caller.call('103');
     expect(call.status).toBe(480);
   });
@@ -86,7 +74,7 @@ describe('IPv6', () => {
       expect(await one.hangup(mine)).toBe(200);
       await until('BYE', () => theirs.endedBy === 'bye');
     } finally {
-      for (const phone of open.splice(0)) await phone.close();
+      await closePhones();
       await pbx.stop();
     }
   });
