@@ -9,53 +9,38 @@
  * srtp: instead of that, SRTP to SRTP against plain RTP.
  */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/re.h"
 #include "ideal_relay.h"
 #include "media/client.h"
-#include "media/media_main.h"
+#include "mediaproc.h"
 #include "rtpload.h"
 
-#define RTP_PORTS "20000-29999"
 #define MAX_LEGS  2000
 
 struct bench {
-	char dir[64], socket[128];
+	struct mediaproc proc;
 	unsigned threads;
 	double seconds;
-	pid_t pid; /* of the process measured */
-	struct media *media;
+	pid_t watched; /* whose CPU is measured */
 	struct media_stream *streams[MAX_LEGS];
 	int fds[MAX_LEGS];
 	uint16_t phones[MAX_LEGS], ports[MAX_LEGS]; /* of the phones, of the relay */
-	unsigned n_open, n_failed;
-	bool up, srtp;
+	bool srtp;
 };
 
-/* CPU seconds of a process and its threads, in nanosecond steps. */
-static double cpu_of(void *arg)
+static double cpu_h(void *arg)
 {
-	const struct bench *bench = arg;
-	struct timespec t = { 0 };
-	clockid_t clock;
-
-	if (clock_getcpuclockid(bench->pid, &clock) || clock_gettime(clock, &t))
-		return 0;
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return mediaproc_cpu(((const struct bench *)arg)->watched);
 }
 
 static double cpu_self(void)
@@ -66,122 +51,20 @@ static double cpu_self(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ------------------------------------------------------------------ loop */
-
-typedef bool(cond_h)(struct bench *bench);
-
-struct until {
-	struct bench *bench;
-	cond_h *cond;
-	uint64_t end_ms;
-	struct tmr tmr;
-};
-
-static void until_h(void *arg)
-{
-	struct until *until = arg;
-
-	if (clk_mono_ms() >= until->end_ms || (until->cond && until->cond(until->bench)))
-		re_cancel();
-	else
-		tmr_start(&until->tmr, 1, until_h, until);
-}
-
-static bool until(struct bench *bench, cond_h *cond, unsigned ms)
-{
-	struct until u = { .bench = bench, .cond = cond, .end_ms = clk_mono_ms() + ms };
-
-	tmr_init(&u.tmr);
-	tmr_start(&u.tmr, 1, until_h, &u);
-	(void)re_main(NULL);
-	return cond && cond(bench);
-}
-
-static bool is_up(struct bench *bench)
-{
-	return bench->up;
-}
-
-static void up_h(bool up, void *arg)
-{
-	((struct bench *)arg)->up = up;
-}
-
-/* ------------------------------------------------------------------ processes */
-
-static void child_media(struct bench *bench)
-{
-	struct config *config = NULL;
-	char why[200], threads[16];
-	int err;
-
-	(void)snprintf(threads, sizeof(threads), "%u", bench->threads);
-	err = config_alloc(&config);
-	if (!err)
-		err = config_set(config, "data", bench->dir, why, sizeof(why)) ||
-		      config_set(config, "listen", "0.0.0.0", why, sizeof(why)) ||
-		      config_set(config, "rtp-ports", RTP_PORTS, why, sizeof(why)) ||
-		      config_set(config, "media-threads", threads, why, sizeof(why));
-	if (!err)
-		err = media_main(config);
-	config_free(config);
-	_exit(err ? 1 : 0);
-}
-
-static int media_begin(struct bench *bench)
-{
-	struct stat st;
-
-	bench->pid = fork();
-	if (!bench->pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		child_media(bench);
-	}
-	for (int i = 0; i < 500 && stat(bench->socket, &st); i++)
-		usleep(10000);
-	if (media_connect(&bench->media, bench->socket, up_h, bench))
-		return -ENOTCONN;
-	return until(bench, is_up, 5000) ? 0 : -ETIMEDOUT;
-}
-
-static void media_end(struct bench *bench)
-{
-	bench->media = mem_deref(bench->media);
-	(void)kill(bench->pid, SIGTERM);
-	(void)waitpid(bench->pid, NULL, 0);
-	(void)unlink(bench->socket);
-	bench->up = false;
-}
-
 /* ------------------------------------------------------------------ relaying */
 
-static void event_h(const struct media_event *event, void *arg)
-{
-	struct bench *bench = arg;
-
-	if (event->type == MEDIA_EV_OPENED)
-		bench->n_open++;
-	else if (event->type == MEDIA_EV_FAILED || event->type == MEDIA_EV_LOST)
-		bench->n_failed++;
-}
-
-static unsigned legs_wanted;
 static const uint8_t srtp_key[30] = "a key of thirty bytes for all";
-
-static bool all_open(struct bench *bench)
-{
-	return bench->n_open + bench->n_failed >= legs_wanted;
-}
 
 static int calls_set_up(struct bench *bench, unsigned legs)
 {
-	bench->n_open = bench->n_failed = 0;
-	legs_wanted = legs;
+	int err;
+
 	for (unsigned k = 0; k < legs; k++) {
 		struct media_open_opts opts = { .near = k % 2 ? bench->streams[k - 1] : NULL };
 		struct sa remote;
 
-		if (media_open(&bench->streams[k], bench->media, &opts, event_h, bench))
+		if (media_open(&bench->streams[k], bench->proc.media, &opts,
+			       mediaproc_event_h, &bench->proc))
 			return -ENOTCONN;
 		sa_set_str(&remote, "127.0.0.1", bench->phones[k]);
 		media_set_remote(bench->streams[k],
@@ -201,11 +84,10 @@ static int calls_set_up(struct bench *bench, unsigned legs)
 		if (k % 2)
 			media_bridge(bench->streams[k - 1], bench->streams[k]);
 	}
-	if (!until(bench, all_open, 5000) || bench->n_failed)
-		return -ENOBUFS;
-	for (unsigned k = 0; k < legs; k++)
+	err = mediaproc_wait_open(&bench->proc, legs);
+	for (unsigned k = 0; k < legs && !err; k++)
 		bench->ports[k] = media_stream_port(bench->streams[k]);
-	return 0;
+	return err;
 }
 
 static void print_result(const char *name, unsigned calls, const struct rtpload_result *r,
@@ -235,7 +117,7 @@ static int load(struct rtpload_result *ret, struct bench *bench, unsigned legs)
 						   .ports = bench->ports, .threads = 2,
 						   .seconds = bench->seconds,
 						   .srtp_key = bench->srtp ? srtp_key : NULL },
-			   cpu_of, bench);
+			   cpu_h, bench);
 }
 
 static int run_ours(struct rtpload_result *ret, struct bench *bench, unsigned calls)
@@ -243,14 +125,15 @@ static int run_ours(struct rtpload_result *ret, struct bench *bench, unsigned ca
 	int err = rtpload_open(bench->fds, bench->phones, 2 * calls);
 
 	if (!err)
-		err = media_begin(bench);
+		err = mediaproc_begin(&bench->proc, bench->threads, NULL);
+	bench->watched = bench->proc.pid;
 	if (!err)
 		err = calls_set_up(bench, 2 * calls);
 	if (!err)
 		err = load(ret, bench, 2 * calls);
 	for (unsigned k = 0; k < 2 * calls; k++)
 		bench->streams[k] = mem_deref(bench->streams[k]);
-	media_end(bench);
+	mediaproc_end(&bench->proc);
 	return err;
 }
 
@@ -265,8 +148,8 @@ static int run_ideal(struct rtpload_result *ret, struct bench *bench, unsigned c
 	err = rtpload_open(bench->fds, bench->phones, 2 * calls);
 	if (err)
 		return err;
-	bench->pid = fork();
-	if (!bench->pid) {
+	bench->watched = fork();
+	if (!bench->watched) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(ideal_relay_run(2 * calls, bench->phones, bench->threads, ready[1],
 				      stop[0]) ? 1 : 0);
@@ -277,7 +160,7 @@ static int run_ideal(struct rtpload_result *ret, struct bench *bench, unsigned c
 	if (!err)
 		err = load(ret, bench, 2 * calls);
 	(void)!write(stop[1], &byte, 1);
-	(void)waitpid(bench->pid, NULL, 0);
+	(void)waitpid(bench->watched, NULL, 0);
 	close(ready[0]);
 	close(stop[0]);
 	close(stop[1]);
@@ -326,16 +209,15 @@ static int bench_open(struct bench *bench, unsigned per_s, bool comma)
 	unsigned total = per_s * 7, warm = per_s * 3, done = 0, opened;
 	uint64_t began, peak = 0;
 	double cpu_s = 0, self_s = 0;
-	int err = media_begin(bench);
+	int err = mediaproc_begin(&bench->proc, bench->threads, NULL);
 
 	if (err)
 		return err;
-	bench->n_open = bench->n_failed = 0;
 	began = clk_mono_ms();
 	opened = 0;
 	while (done < total) {
 		if (done < warm) {
-			cpu_s = cpu_of(bench);
+			cpu_s = mediaproc_cpu(bench->proc.pid);
 			self_s = cpu_self();
 		}
 		unsigned due = (unsigned)((clk_mono_ms() - began) * per_s / 1000);
@@ -347,7 +229,8 @@ static int bench_open(struct bench *bench, unsigned per_s, bool comma)
 				struct media_open_opts opts = { .near = i ? s[0] : NULL };
 				struct sa remote;
 
-				if (media_open(&s[i], bench->media, &opts, event_h, bench))
+				if (media_open(&s[i], bench->proc.media, &opts,
+			       mediaproc_event_h, &bench->proc))
 					return -ENOTCONN;
 				sa_set_str(&remote, "127.0.0.1", 9); /* nobody sends */
 				media_set_remote(s[i], &(struct media_remote){ .rtp = &remote,
@@ -367,17 +250,17 @@ static int bench_open(struct bench *bench, unsigned per_s, bool comma)
 		}
 		if (opened - done > peak)
 			peak = opened - done;
-		(void)until(bench, NULL, 1);
+		(void)mediaproc_until(NULL, NULL, 1);
 	}
-	(void)until(bench, NULL, 300);
-	cpu_s = cpu_of(bench) - cpu_s;
+	(void)mediaproc_until(NULL, NULL, 300);
+	cpu_s = mediaproc_cpu(bench->proc.pid) - cpu_s;
 	self_s = cpu_self() - self_s;
 	printf("  \"open_%u\": {\"streams\": %u, \"failed\": %u, \"peak_calls\": %llu, "
 	       "\"media_us_per_stream\": %.2f, \"client_us_per_stream\": %.2f}%s\n",
-	       per_s, bench->n_open, bench->n_failed, (unsigned long long)peak,
+	       per_s, bench->proc.n_open, bench->proc.n_failed, (unsigned long long)peak,
 	       cpu_s * 1e6 / (2 * (total - warm)), self_s * 1e6 / (2 * (total - warm)), comma ? "," : "");
-	media_end(bench);
-	return bench->n_failed ? -EIO : 0;
+	mediaproc_end(&bench->proc);
+	return bench->proc.n_failed ? -EIO : 0;
 }
 
 static int bench_all(struct bench *bench)
@@ -397,26 +280,16 @@ int main(int argc, char *argv[])
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	char command[128];
-	struct rlimit files;
 	int err;
 
 	if (!bench)
 		return 1;
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)log_level_set("*", "error");
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
 	bench->seconds = argc > 1 ? atof(argv[1]) : 8;
 	bench->threads = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
 	if (!bench->threads)
 		bench->threads = cores < 4 ? (unsigned)cores : 4;
-	(void)snprintf(bench->dir, sizeof(bench->dir), "/tmp/aoide-bench-XXXXXX");
-	if (!mkdtemp(bench->dir) || libre_init() || fd_setsize(2 * MAX_LEGS))
+	if (mediaproc_init(&bench->proc, "error", 2 * MAX_LEGS))
 		return 1;
-	(void)snprintf(bench->socket, sizeof(bench->socket), "%s/run/media.sock", bench->dir);
 
 	printf("{\n  \"cores\": %ld, \"relay_threads\": %u, \"seconds\": %.0f,\n", cores,
 	       bench->threads, bench->seconds);
@@ -426,9 +299,7 @@ int main(int argc, char *argv[])
 		err = bench_all(bench);
 	printf("}\n");
 
-	libre_close();
-	(void)snprintf(command, sizeof(command), "rm -rf %s", bench->dir);
-	(void)!system(command);
+	mediaproc_close(&bench->proc);
 	free(bench);
 	if (err)
 		(void)fprintf(stderr, "bench_media: %s\n", strerror(-err));

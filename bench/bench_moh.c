@@ -16,104 +16,29 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-#include "base/clock.h"
-#include "base/config.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/re.h"
 #include "media/client.h"
-#include "media/media_main.h"
+#include "mediaproc.h"
 
-#define RTP_PORTS     "20000-29999"
 #define MAX_LISTENERS 4000
 #define RUNS          3
 #define PAYLOAD       160
 #define SETTLE_MS     1500 /* the source of a phone is sure after a second */
 
 struct bench {
-	char dir[64], socket[128];
+	struct mediaproc proc;
 	const char *music;
 	unsigned n;
 	double seconds;
-	pid_t pid;
-	struct media *media;
 	struct media_stream *streams[MAX_LISTENERS];
 	int phones[MAX_LISTENERS];
 	uint16_t ports[MAX_LISTENERS];
-	unsigned n_open, n_failed;
-	bool up;
 };
-
-static double cpu_of(pid_t pid)
-{
-	struct timespec t = { 0 };
-	clockid_t clock;
-
-	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
-		return 0;
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* ------------------------------------------------------------------ loop */
-
-struct until {
-	struct bench *bench;
-	bool (*cond)(struct bench *bench);
-	uint64_t end_ms;
-	struct tmr tmr;
-};
-
-static void until_h(void *arg)
-{
-	struct until *until = arg;
-
-	if (clk_mono_ms() >= until->end_ms || (until->cond && until->cond(until->bench)))
-		re_cancel();
-	else
-		tmr_start(&until->tmr, 5, until_h, until);
-}
-
-static bool until(struct bench *bench, bool (*cond)(struct bench *bench), unsigned ms)
-{
-	struct until u = { .bench = bench, .cond = cond, .end_ms = clk_mono_ms() + ms };
-
-	tmr_init(&u.tmr);
-	tmr_start(&u.tmr, 5, until_h, &u);
-	(void)re_main(NULL);
-	return cond && cond(bench);
-}
-
-static bool is_up(struct bench *bench)
-{
-	return bench->up;
-}
-
-static bool all_open(struct bench *bench)
-{
-	return bench->n_open + bench->n_failed >= bench->n;
-}
-
-static void up_h(bool up, void *arg)
-{
-	((struct bench *)arg)->up = up;
-}
-
-static void event_h(const struct media_event *event, void *arg)
-{
-	struct bench *bench = arg;
-
-	if (event->type == MEDIA_EV_OPENED)
-		bench->n_open++;
-	else if (event->type == MEDIA_EV_FAILED || event->type == MEDIA_EV_LOST)
-		bench->n_failed++;
-}
 
 /* ------------------------------------------------------------------ phones */
 
@@ -196,65 +121,42 @@ static void bare_sender(const struct bench *bench, bool listening)
 	}
 }
 
-static void media_process(const struct bench *bench)
+static double measure(const struct bench *bench, pid_t pid)
 {
-	struct config *config = NULL;
-	char why[200];
-	int err;
-
-	err = config_alloc(&config);
-	if (!err)
-		err = config_set(config, "data", bench->dir, why, sizeof(why)) ||
-		      config_set(config, "listen", "0.0.0.0", why, sizeof(why)) ||
-		      config_set(config, "rtp-ports", RTP_PORTS, why, sizeof(why)) ||
-		      config_set(config, "moh-file", bench->music, why, sizeof(why)) ||
-		      config_set(config, "media-threads", "1", why, sizeof(why));
-	if (!err)
-		err = media_main(config);
-	config_free(config);
-	_exit(err ? 1 : 0);
-}
-
-static double measure(const struct bench *bench)
-{
-	double before = cpu_of(bench->pid);
+	double before = mediaproc_cpu(pid);
 
 	usleep((useconds_t)(bench->seconds * 1e6));
-	return (cpu_of(bench->pid) - before) / (bench->seconds * 50 * bench->n) * 1e6;
-}
-
-static void end_child(struct bench *bench, int sig)
-{
-	(void)kill(bench->pid, sig);
-	(void)waitpid(bench->pid, NULL, 0);
+	return (mediaproc_cpu(pid) - before) / (bench->seconds * 50 * bench->n) * 1e6;
 }
 
 static double run_bare(struct bench *bench, bool listening)
 {
 	double us;
+	pid_t pid = fork();
 
-	bench->pid = fork();
-	if (!bench->pid) {
+	if (!pid) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		bare_sender(bench, listening);
 		_exit(0);
 	}
 	usleep(SETTLE_MS * 1000);
-	us = measure(bench);
-	end_child(bench, SIGKILL);
+	us = measure(bench, pid);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
 	return us;
 }
 
 static int hold_all(struct bench *bench)
 {
-	bench->n_open = bench->n_failed = 0;
+	int err;
+
 	for (unsigned k = 0; k < bench->n; k++) {
 		const struct media_format pcma = { .codec = MEDIA_PCMA, .pt_out = 8, .pt_in = 8,
 						   .clock_hz = 8000 };
 		struct sa remote;
 
-		if (media_open(&bench->streams[k], bench->media, &(struct media_open_opts){ 0 },
-			       event_h, bench))
+		if (media_open(&bench->streams[k], bench->proc.media, &(struct media_open_opts){ 0 },
+			       mediaproc_event_h, &bench->proc))
 			return -ENOTCONN;
 		sa_set_str(&remote, "127.0.0.1", bench->ports[k]);
 		media_set_remote(bench->streams[k],
@@ -263,46 +165,29 @@ static int hold_all(struct bench *bench)
 							 .formats = &pcma, .n_formats = 1,
 							 .dtmf_pt = -1, .dtmf_pt_in = -1 });
 	}
-	if (!until(bench, all_open, 10000) || bench->n_failed) {
-		(void)fprintf(stderr, "bench_moh: %u streams opened, %u failed\n", bench->n_open,
-			      bench->n_failed);
-		return -ENOBUFS;
-	}
-	for (unsigned k = 0; k < bench->n; k++)
+	err = mediaproc_wait_open(&bench->proc, bench->n);
+	for (unsigned k = 0; k < bench->n && !err; k++)
 		media_music_start(bench->streams[k], 0);
-	return 0;
+	return err;
 }
 
 static double run_ours(struct bench *bench, int *err)
 {
-	struct stat st;
 	double us = 0;
 
-	bench->up = false;
-	bench->pid = fork();
-	if (!bench->pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		media_process(bench);
-	}
-	for (int i = 0; i < 500 && stat(bench->socket, &st); i++)
-		usleep(10000);
-	*err = media_connect(&bench->media, bench->socket, up_h, bench);
-	if (!*err && !until(bench, is_up, 5000))
-		*err = -ETIMEDOUT;
+	*err = mediaproc_begin(&bench->proc, 1, bench->music);
 	if (!*err)
 		*err = hold_all(bench);
 	if (!*err) {
 		phones_say_hello(bench);
-		(void)until(bench, NULL, SETTLE_MS);
+		(void)mediaproc_until(NULL, NULL, SETTLE_MS);
 		phones_say_hello(bench); /* the second one fixes the source */
-		(void)until(bench, NULL, 200);
-		us = measure(bench);
+		(void)mediaproc_until(NULL, NULL, 200);
+		us = measure(bench, bench->proc.pid);
 	}
 	for (unsigned k = 0; k < bench->n; k++)
 		bench->streams[k] = mem_deref(bench->streams[k]);
-	bench->media = mem_deref(bench->media);
-	end_child(bench, SIGTERM);
-	(void)unlink(bench->socket);
+	mediaproc_end(&bench->proc);
 	return us;
 }
 
@@ -323,26 +208,16 @@ int main(int argc, char *argv[])
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
 	double bare[RUNS], listening[RUNS], ours[RUNS];
-	char command[128];
-	struct rlimit files;
 	int err;
 
 	if (!bench || argc < 2)
 		return 2;
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)log_level_set("*", "warn");
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
 	bench->music = realpath(argv[1], NULL);
 	bench->n = argc > 2 ? (unsigned)atoi(argv[2]) : 2000;
 	bench->seconds = argc > 3 ? atof(argv[3]) : 6;
-	(void)snprintf(bench->dir, sizeof(bench->dir), "/tmp/aoide-moh-XXXXXX");
-	if (!bench->music || bench->n > MAX_LISTENERS || !mkdtemp(bench->dir) || libre_init() ||
-	    fd_setsize(2 * MAX_LISTENERS))
+	if (!bench->music || bench->n > MAX_LISTENERS ||
+	    mediaproc_init(&bench->proc, "warn", 2 * MAX_LISTENERS))
 		return 1;
-	(void)snprintf(bench->socket, sizeof(bench->socket), "%s/run/media.sock", bench->dir);
 
 	err = phones_open(bench);
 	for (int i = 0; i < RUNS && !err; i++) {
@@ -359,9 +234,7 @@ int main(int argc, char *argv[])
 		       bench->n, b, l, o, o / b, o / l, o * 50 * bench->n / 1e6);
 	}
 
-	libre_close();
-	(void)snprintf(command, sizeof(command), "rm -rf %s", bench->dir);
-	(void)!system(command);
+	mediaproc_close(&bench->proc);
 	if (err)
 		(void)fprintf(stderr, "bench_moh: %s\n", strerror(-err));
 	return err ? 1 : 0;

@@ -9,157 +9,53 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/re.h"
 #include "media/client.h"
 #include "media/codec.h"
-#include "media/media_main.h"
 #include "media/rtphdr.h"
+#include "mediaproc.h"
 #include "rtpload.h"
 
-#define RTP_PORTS "20000-29999"
 #define MAX_LEGS  2100
 #define MAX_ROOMS 200
 
 struct bench {
-	char dir[64], socket[128];
+	struct mediaproc proc;
 	double seconds;
-	pid_t pid;
-	struct media *media;
 	struct media_stream *streams[MAX_LEGS], *rooms[MAX_ROOMS];
 	int fds[MAX_LEGS];
 	uint16_t phones[MAX_LEGS], ports[MAX_LEGS];
 	bool talks[MAX_LEGS]; /* it sends */
-	unsigned legs, n_open, n_failed, n_recorded, n_rec_failed, wanted;
+	unsigned legs, n_recorded, n_rec_failed, wanted;
 	_Atomic bool stop;
 	_Atomic uint64_t received, late;
-	bool up;
 };
 
-static double cpu_of(const struct bench *bench)
+static bool all_recorded(void *arg)
 {
-	struct timespec t = { 0 };
-	clockid_t clock;
+	const struct bench *bench = arg;
 
-	if (clock_getcpuclockid(bench->pid, &clock) || clock_gettime(clock, &t))
-		return 0;
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* ------------------------------------------------------------------ loop */
-
-typedef bool(cond_h)(const struct bench *bench);
-
-struct until {
-	struct bench *bench;
-	cond_h *cond;
-	uint64_t end_ms;
-	struct tmr tmr;
-};
-
-static void until_h(void *arg)
-{
-	struct until *until = arg;
-
-	if (clk_mono_ms() >= until->end_ms || (until->cond && until->cond(until->bench)))
-		re_cancel();
-	else
-		tmr_start(&until->tmr, 1, until_h, until);
-}
-
-static bool until(struct bench *bench, cond_h *cond, unsigned ms)
-{
-	struct until u = { .bench = bench, .cond = cond, .end_ms = clk_mono_ms() + ms };
-
-	tmr_init(&u.tmr);
-	tmr_start(&u.tmr, 1, until_h, &u);
-	(void)re_main(NULL);
-	return cond && cond(bench);
-}
-
-static bool is_up(const struct bench *bench)
-{
-	return bench->up;
-}
-
-static bool all_open(const struct bench *bench)
-{
-	return bench->n_open + bench->n_failed >= bench->wanted;
-}
-
-static bool all_recorded(const struct bench *bench)
-{
 	return bench->n_recorded >= bench->wanted;
-}
-
-static void up_h(bool up, void *arg)
-{
-	((struct bench *)arg)->up = up;
 }
 
 static void event_h(const struct media_event *event, void *arg)
 {
 	struct bench *bench = arg;
 
-	if (event->type == MEDIA_EV_OPENED)
-		bench->n_open++;
-	else if (event->type == MEDIA_EV_FAILED || event->type == MEDIA_EV_LOST)
-		bench->n_failed++;
-	else if (event->type == MEDIA_EV_RECORDED) {
+	mediaproc_event_h(event, &bench->proc);
+	if (event->type == MEDIA_EV_RECORDED) {
 		bench->n_recorded++;
 		bench->n_rec_failed += event->err != 0;
 	}
-}
-
-/* ------------------------------------------------------------------ the media process */
-
-static void child_media(struct bench *bench)
-{
-	struct config *config = NULL;
-	char why[200];
-	int err;
-
-	err = config_alloc(&config);
-	if (!err)
-		err = config_set(config, "data", bench->dir, why, sizeof(why)) ||
-		      config_set(config, "listen", "0.0.0.0", why, sizeof(why)) ||
-		      config_set(config, "rtp-ports", RTP_PORTS, why, sizeof(why)) ||
-		      config_set(config, "media-threads", "1", why, sizeof(why));
-	if (!err)
-		err = media_main(config);
-	config_free(config);
-	_exit(err ? 1 : 0);
-}
-
-static int media_begin(struct bench *bench)
-{
-	struct stat st;
-
-	bench->pid = fork();
-	if (!bench->pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		child_media(bench);
-	}
-	for (int i = 0; i < 500 && stat(bench->socket, &st); i++)
-		usleep(10000);
-	if (media_connect(&bench->media, bench->socket, up_h, bench))
-		return -ENOTCONN;
-	return until(bench, is_up, 5000) ? 0 : -ETIMEDOUT;
 }
 
 static void media_end(struct bench *bench)
@@ -168,25 +64,21 @@ static void media_end(struct bench *bench)
 		bench->streams[k] = mem_deref(bench->streams[k]);
 	for (unsigned k = 0; k < MAX_ROOMS; k++)
 		bench->rooms[k] = mem_deref(bench->rooms[k]);
-	bench->media = mem_deref(bench->media);
-	(void)kill(bench->pid, SIGTERM);
-	(void)waitpid(bench->pid, NULL, 0);
-	(void)unlink(bench->socket);
-	bench->up = false;
+	mediaproc_end(&bench->proc);
 }
 
 static int legs_open(struct bench *bench, unsigned legs)
 {
 	static const struct media_format pcma = { .codec = MEDIA_PCMA, .pt_out = 8, .pt_in = 8,
 						  .clock_hz = 8000 };
+	int err;
 
 	bench->legs = legs;
-	bench->n_open = bench->n_failed = bench->n_recorded = bench->n_rec_failed = 0;
-	bench->wanted = legs;
+	bench->n_recorded = bench->n_rec_failed = 0;
 	for (unsigned k = 0; k < legs; k++) {
 		struct sa remote;
 
-		if (media_open(&bench->streams[k], bench->media, &(struct media_open_opts){ 0 }, event_h,
+		if (media_open(&bench->streams[k], bench->proc.media, &(struct media_open_opts){ 0 }, event_h,
 			       bench))
 			return -ENOTCONN;
 		sa_set_str(&remote, "127.0.0.1", bench->phones[k]);
@@ -195,16 +87,15 @@ static int legs_open(struct bench *bench, unsigned legs)
 							 .may_recv = true, .formats = &pcma,
 							 .n_formats = 1, .dtmf_pt = -1, .dtmf_pt_in = -1 });
 	}
-	if (!until(bench, all_open, 8000) || bench->n_failed)
-		return -ENOBUFS;
-	for (unsigned k = 0; k < legs; k++)
+	err = mediaproc_wait_open(&bench->proc, legs);
+	for (unsigned k = 0; k < legs && !err; k++)
 		bench->ports[k] = media_stream_port(bench->streams[k]);
-	return 0;
+	return err;
 }
 
 static int room_open(struct bench *bench, unsigned i)
 {
-	return media_room_open(&bench->rooms[i], bench->media, 16000, event_h, bench);
+	return media_room_open(&bench->rooms[i], bench->proc.media, 16000, event_h, bench);
 }
 
 /* ------------------------------------------------------------------ phones */
@@ -307,11 +198,11 @@ static int measure(struct measure *ret, struct bench *bench)
 	if (pthread_create(&ears, NULL, ears_main, bench) ||
 	    pthread_create(&mouths, NULL, mouths_main, bench))
 		return -EAGAIN;
-	(void)until(bench, NULL, 1500);
+	(void)mediaproc_until(NULL, NULL, 1500);
 	packets = atomic_load(&bench->received);
-	cpu = cpu_of(bench);
-	(void)until(bench, NULL, (unsigned)(bench->seconds * 1000));
-	ret->cores = (cpu_of(bench) - cpu) / bench->seconds;
+	cpu = mediaproc_cpu(bench->proc.pid);
+	(void)mediaproc_until(NULL, NULL, (unsigned)(bench->seconds * 1000));
+	ret->cores = (mediaproc_cpu(bench->proc.pid) - cpu) / bench->seconds;
 	ret->packets_per_s = (double)(atomic_load(&bench->received) - packets) / bench->seconds;
 	ret->late = (unsigned)atomic_load(&bench->late);
 	atomic_store(&bench->stop, true);
@@ -346,7 +237,7 @@ static int big_room(struct bench *bench, unsigned listeners, bool everybody_send
 	int err = rtpload_open(bench->fds, bench->phones, legs + legs % 2);
 
 	if (!err)
-		err = media_begin(bench);
+		err = mediaproc_begin(&bench->proc, 1, NULL);
 	if (!err)
 		err = legs_open(bench, legs);
 	if (!err)
@@ -372,7 +263,7 @@ static int small_rooms(struct bench *bench, unsigned rooms, unsigned members, co
 	int err = rtpload_open(bench->fds, bench->phones, legs);
 
 	if (!err)
-		err = media_begin(bench);
+		err = mediaproc_begin(&bench->proc, 1, NULL);
 	if (!err)
 		err = legs_open(bench, legs);
 	for (unsigned i = 0; i < rooms && !err; i++)
@@ -398,7 +289,7 @@ static int recordings(struct bench *bench, unsigned calls, bool record, bool opu
 	int err = rtpload_open(bench->fds, bench->phones, 2 * calls);
 
 	if (!err)
-		err = media_begin(bench);
+		err = mediaproc_begin(&bench->proc, 1, NULL);
 	if (!err)
 		err = legs_open(bench, 2 * calls);
 	for (unsigned k = 0; k < calls && !err; k++) {
@@ -418,7 +309,7 @@ static int recordings(struct bench *bench, unsigned calls, bool record, bool opu
 		bench->wanted = calls;
 		for (unsigned k = 0; k < calls; k++)
 			media_record_stop(bench->streams[2 * k], k + 1);
-		(void)until(bench, all_recorded, 15000);
+		(void)mediaproc_until(all_recorded, bench, 15000);
 		printf("  \"%s_complete\": %u, \"%s_failed\": %u,\n", name, bench->n_recorded, name,
 		       bench->n_rec_failed);
 	}
@@ -452,7 +343,6 @@ static int run(struct bench *bench, const char *what)
 int main(int argc, char *argv[])
 {
 	static struct bench bench;
-	char command[128];
 	int err;
 
 	if (argc < 2 || (strcmp(argv[1], "mixer") && strcmp(argv[1], "record"))) {
@@ -460,20 +350,13 @@ int main(int argc, char *argv[])
 		return 2;
 	}
 	bench.seconds = argc > 2 ? atof(argv[2]) : 6;
-	(void)log_level_set("*", "error");
-	(void)snprintf(bench.dir, sizeof(bench.dir), "/tmp/aoide-bench-XXXXXX");
-	if (!mkdtemp(bench.dir))
-		return 1;
-	(void)snprintf(bench.socket, sizeof(bench.socket), "%s/run/media.sock", bench.dir);
-	if (libre_init())
+	if (mediaproc_init(&bench.proc, "error", 2 * MAX_LEGS))
 		return 1;
 
 	printf("{\n");
 	err = run(&bench, argv[1]);
 	printf("}\n");
-	libre_close();
-	(void)snprintf(command, sizeof(command), "rm -rf %s", bench.dir);
-	(void)!system(command);
+	mediaproc_close(&bench.proc);
 	if (err)
 		(void)fprintf(stderr, "bench_room: %s\n", strerror(-err));
 	return err ? 1 : 0;
