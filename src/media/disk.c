@@ -460,6 +460,7 @@ static void *writer_main(void *arg)
 	struct disk_file *files = NULL;
 	bool stop = false;
 
+	(void)pthread_setname_np(pthread_self(), "recordings");
 	while (!stop || files) {
 		stop = atomic_load(&disk->stop);
 		files = take_incoming(disk, files);
@@ -612,6 +613,7 @@ static void *finisher_main(void *arg)
 	struct disk *disk = arg;
 	bool ended = false;
 
+	(void)pthread_setname_np(pthread_self(), "rec-finish");
 	repair_all(disk);
 	while (!ended) {
 		struct disk_file *files, *next;
@@ -677,8 +679,6 @@ int disk_start(struct disk **ret, const char *folder)
 		disk_stop(disk);
 		return err;
 	}
-	(void)pthread_setname_np(disk->writer, "recordings");
-	(void)pthread_setname_np(disk->finisher, "rec-finish");
 	*ret = disk;
 	return 0;
 }

@@ -27,6 +27,7 @@
 #define RELAY_PACE_MS    20   /* checks of ICE and handshakes that are under way */
 #define RELAY_EVENTS     256
 #define RELAY_NICE       (-11)
+#define RELAY_SLICE_NS   100000 /* the shortest there is */
 
 #define MEDIA_LATCH_US       1000000 /* a better source may replace the first within this time */
 #define MEDIA_STRAYS_MAX     64      /* packets to a closed port before it is muted */

@@ -625,6 +625,7 @@ static void *thread_main(void *arg)
 	struct sounds *sounds = arg;
 	bool has_jobs;
 
+	(void)pthread_setname_np(pthread_self(), "sounds");
 	for (;;) {
 		pthread_mutex_lock(&sounds->lock);
 		while (!sounds->stopping && !sounds->to_check && !sounds->jobs)
@@ -663,7 +664,6 @@ int sounds_alloc(struct sounds **ret, const struct sounds_opts *opts)
 		sounds_free(sounds);
 		return err;
 	}
-	(void)pthread_setname_np(sounds->thread, "sounds");
 	sounds->started = true;
 	*ret = sounds;
 	return 0;
