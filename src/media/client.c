@@ -34,10 +34,18 @@ static void connect_now(void *arg);
 
 static void flush_h(void *arg);
 
+static void batch_destructor(void *arg)
+{
+	struct client_batch *batch = arg;
+
+	explicit_bzero(batch->wire.data, batch->wire.len); /* keys, perhaps */
+}
+
 static void batch_done(struct media *media, struct client_batch *batch)
 {
 	list_unlink(&batch->le);
 	media->n_batches--;
+	explicit_bzero(batch->wire.data, batch->wire.len); /* keys, perhaps */
 	batch->wire.len = 0;
 	if (media->spare)
 		mem_deref(batch);
@@ -62,7 +70,7 @@ static struct client_batch *batch_new(struct media *media)
 
 	media->spare = NULL;
 	if (!batch)
-		batch = mem_alloc(sizeof(*batch), NULL);
+		batch = mem_alloc(sizeof(*batch), batch_destructor);
 	if (!batch)
 		return NULL;
 

@@ -190,6 +190,7 @@ static void conn_readable(struct conn *conn)
 			continue;
 		}
 		conn_packet(conn, data, (size_t)n);
+		explicit_bzero(data, (size_t)n); /* keys, perhaps */
 		/* One packet is what a switch sends per turn: do not ask again without need. */
 		if ((size_t)n < sizeof(data) / 2)
 			return;

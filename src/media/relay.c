@@ -408,7 +408,7 @@ static void on_bundle(struct relay *relay, const struct relay_cmd *cmd)
 	else if (bundle_join(relay, cmd->stream, cmd->other, msg->payload_types))
 		log_error("media.bundle", "a stream cannot share the transport of another: out of memory",
 			  kv_int("stream", (int64_t)cmd->stream->id));
-	free(cmd->msg);
+	wire_forget(cmd->msg);
 }
 
 static void on_music(struct relay *relay, const struct relay_cmd *cmd)

@@ -2,6 +2,7 @@
 #include "media/wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "media/client.h"
 
@@ -280,6 +281,13 @@ WHOLE(mp_stats); WHOLE(mp_bundle); WHOLE(mp_welcome);
 uint16_t wire_size(uint16_t type)
 {
 	return type < MP_TYPES ? rules[type].size : 0;
+}
+
+void wire_forget(struct mp_hdr *msg)
+{
+	if (msg)
+		explicit_bzero(msg, msg->size);
+	free(msg);
 }
 
 static const char *check(const struct mp_hdr *hdr, size_t left, enum wire_dir dir)

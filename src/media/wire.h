@@ -31,6 +31,9 @@ int wire_next(const struct mp_hdr **ret, struct wire_reader *reader, const char 
 /* Size of a message type; 0 for an unknown one. */
 uint16_t wire_size(uint16_t type);
 
+/* Frees a copy of a message (NULL is fine) and leaves nothing of it: some carry keys. */
+void wire_forget(struct mp_hdr *msg);
+
 /* Digits of RFC 4733 section 3.2: '0'-'9' '*' '#' 'A'-'D' and back. -EINVAL: no such digit. */
 int wire_event_of(char digit);
 char wire_digit_of(uint8_t event); /* 0 when event > 15 */

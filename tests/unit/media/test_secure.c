@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mediafix.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Phones that speak SRTP, at a media process that relays to phones that do or do not. */
 
@@ -332,6 +336,72 @@ static void encryption_may_end(void **state)
 	pair_close(&pair);
 }
 
+/* The memory of the media process holds it somewhere. */
+static bool is_remembered(const struct fix *fix, const void *key, size_t len)
+{
+	char path[64], line[256];
+	bool found = false;
+	FILE *maps;
+	int mem;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)fix->pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)fix->pid);
+	maps = fopen(path, "re");
+	assert_true(mem >= 0 && maps);
+	while (!found && fgets(line, sizeof(line), maps)) {
+		unsigned long long from, to;
+		size_t size;
+		char *data;
+		ssize_t n;
+
+		/* Not what a sanitizer notes of other memory: terabytes without a byte of it. */
+		if (sscanf(line, "%llx-%llx rw", &from, &to) != 2 || !strstr(line, " rw") ||
+		    to - from > 256u << 20)
+			continue;
+		size = (size_t)(to - from);
+		data = malloc(size);
+		assert_non_null(data);
+		n = pread(mem, data, size, (off_t)from);
+		found = n > 0 && memmem(data, (size_t)n, key, len);
+		free(data);
+	}
+	(void)fclose(maps);
+	close(mem);
+	return found;
+}
+
+struct two_keys {
+	const struct fix *fix;
+	uint8_t tx[30], rx[30];
+};
+
+static bool are_forgotten(void *arg)
+{
+	const struct two_keys *keys = arg;
+
+	return !is_remembered(keys->fix, keys->tx, 16) && !is_remembered(keys->fix, keys->rx, 16);
+}
+
+static void a_key_is_forgotten_with_its_stream(void **state)
+{
+	struct two_keys keys = { .fix = *state };
+	struct leg leg;
+
+	leg_open(*state, &leg, NULL);
+	rand_bytes(keys.tx, sizeof(keys.tx));
+	rand_bytes(keys.rx, sizeof(keys.rx));
+	media_set_secure(leg.stream, &(struct media_secure){ .mode = MEDIA_SDES,
+							     .suite_tx = MEDIA_AES_CM_128_HMAC_SHA1_80,
+							     .suite_rx = MEDIA_AES_CM_128_HMAC_SHA1_80,
+							     .key_tx = keys.tx,
+							     .key_rx = keys.rx });
+	fix_sync(&leg);
+	assert_true(is_remembered(keys.fix, keys.tx, 16) && is_remembered(keys.fix, keys.rx, 16));
+	leg_close(&leg);
+	assert_true(fix_until(are_forgotten, &keys, FIX_WAIT_MS));
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, fix_setup, fix_teardown)
 
 int main(void)
@@ -339,6 +409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_suite_meets_plain_and_every_other),
 		T(a_wrong_key_is_heard_by_nobody),
+		T(a_key_is_forgotten_with_its_stream),
 		T(plain_rtp_is_refused_where_keys_were_agreed),
 		T(a_packet_counts_once),
 		T(the_same_keys_again_change_nothing),
