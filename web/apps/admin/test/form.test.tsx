@@ -36,3 +36,25 @@ test('a form with unsaved changes asks before it is left', async () => {
   await user.click(await screen.findByRole('button', { name: 'Leave without saving' }));
   await waitFor(() => expect(page.path()).toBe('/config/extension'));
 });
+
+test('a new object is not asked for what the PBX fills in', async () => {
+  await openPage('/config/tenant/new');
+  expect(await screen.findByLabelText('Password')).toBeEnabled();
+  expect(screen.queryByText('UUID')).toBeNull();
+});
+
+test('what is given only when an object is made is not shown afterwards', async () => {
+  await openPage('/config/tenant/1');
+  expect(await screen.findByText('UUID')).toBeVisible();
+  expect(screen.queryByLabelText('Password')).toBeNull();
+});
+
+test('[BASE-70] the role of the administrator says that it holds every permission, instead of a table of none', async () => {
+  await openPage('/config/role/1', {
+    before: (state) => {
+      for (const row of state.tables.get('role')?.rows ?? []) row['kind'] = 'tenant_admin';
+    },
+  });
+  expect(await screen.findByText('This role holds every permission.')).toBeVisible();
+  expect(screen.queryByRole('radio')).toBeNull();
+});

@@ -62,3 +62,9 @@ test('an import shows what is wrong in which row before anything is written', as
     'POST /api/pbx/v2/extension/import?mode=valid&apply=false',
   ]));
 });
+
+test('an address beyond the last page shows the last one', async () => {
+  const page = await openPage('/config/extension?page=99');
+  expect(await screen.findByRole('link', { name: '101' })).toBeVisible();
+  await waitFor(() => expect(page.path()).toBe('/config/extension'));
+});

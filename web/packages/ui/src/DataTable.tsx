@@ -58,7 +58,9 @@ export function DataTable<T>(props: DataTableProps<T>): ReactNode {
           {loading && <SkeletonRows columns={columns.length} />}
           {!loading && rows.length === 0 && (
             <Table.Tr>
-              <Table.Td colSpan={columns.length}>{empty}</Table.Td>
+              <Table.Td colSpan={columns.length}>
+                <div className="ui-seen">{empty}</div>
+              </Table.Td>
             </Table.Tr>
           )}
           {!loading && before > 0 && <Spacer height={before} columns={columns.length} />}
@@ -80,7 +82,9 @@ export function DataTable<T>(props: DataTableProps<T>): ReactNode {
                 </Table.Tr>
                 {detail && row.getIsExpanded() && (
                   <Table.Tr>
-                    <Table.Td colSpan={columns.length}>{detail(row)}</Table.Td>
+                    <Table.Td colSpan={columns.length}>
+                      <div className="ui-seen">{detail(row)}</div>
+                    </Table.Td>
                   </Table.Tr>
                 )}
               </Fragment>

@@ -21,7 +21,11 @@ export function PageHeader({ title, description, trail, actions }: PageHeaderPro
           </Text>
         )}
       </Stack>
-      {actions && <Group gap="xs">{actions}</Group>}
+      {actions && (
+        <Group gap="xs" className="ui-actions">
+          {actions}
+        </Group>
+      )}
     </Group>
   );
 }

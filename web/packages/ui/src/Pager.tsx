@@ -21,8 +21,9 @@ export interface PagerProps {
 }
 
 export function Pager({ page, pageSize, total, onChange, texts }: PagerProps): ReactNode {
+  if (total === 0) return null;
   const pages = Math.max(1, Math.ceil(total / pageSize));
-  const from = total === 0 ? 0 : (page - 1) * pageSize + 1;
+  const from = (page - 1) * pageSize + 1;
   const to = Math.min(total, page * pageSize);
   const step = (label: string, target: number, off: boolean, icon: ReactNode): ReactNode => (
     <ActionIcon variant="default" aria-label={label} disabled={off} onClick={() => onChange(target, pageSize)}>

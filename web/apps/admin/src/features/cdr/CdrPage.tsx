@@ -5,7 +5,7 @@ import { useDebouncedCallback } from '@mantine/hooks';
 import { IconChevronDown, IconChevronRight, IconColumns3, IconDownload, IconSearch } from '@tabler/icons-react';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { createColumnHelper, getCoreRowModel, getExpandedRowModel, useReactTable } from '@tanstack/react-table';
-import { useMemo, useState, type ReactNode } from 'react';
+import { useEffect, useMemo, useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'react-router-dom';
 import { api } from '../../app/api';
@@ -51,6 +51,11 @@ function CdrRegister(): ReactNode {
       ),
     placeholderData: keepPreviousData,
   });
+  const lastPage = Math.max(1, Math.ceil((query.data?.total ?? 0) / state.pageSize));
+  const isBeyond = query.isSuccess && !query.isPlaceholderData && state.page > lastPage;
+  useEffect(() => {
+    if (isBeyond) setParams(writeCdrState({ ...state, page: lastPage }, now), { replace: true });
+  }, [isBeyond, lastPage, state, now, setParams]);
 
   const columns = useMemo(
     () => [
@@ -113,7 +118,7 @@ function CdrRegister(): ReactNode {
         <DataTable
           table={table}
           caption={t('menu.callLog')}
-          loading={query.isPending}
+          loading={query.isPending || isBeyond}
           empty={<EmptyState title={state.q ? t('list.noMatch') : t('cdr.empty')} />}
           detail={(row) => <CallPath call={row.original} />}
           onRowClick={(row) => row.toggleExpanded()}

@@ -92,12 +92,15 @@ export function ChangesBar(): ReactNode {
     >
       <Group justify="space-between" gap="sm">
         <Group gap="sm" role="status">
-          <IconAlertCircle size={20} color="var(--mantine-color-orange-6)" aria-hidden />
-          <Text size="sm" fw={600}>
-            {t('changes.pending', { count })}
-          </Text>
+          <Group gap="sm" wrap="nowrap">
+            <IconAlertCircle size={20} color="var(--mantine-color-orange-6)" style={{ flex: 'none' }} aria-hidden />
+            <Text size="sm" fw={600}>
+              {t('changes.pending', { count })}
+            </Text>
+          </Group>
           {waiting.map(({ level, saved, applied }) => (
-            <Text key={level} size="xs" c="dimmed">
+            /* On a phone the bar would cover half the page. */
+            <Text key={level} size="xs" c="dimmed" visibleFrom="sm">
               {levels.length > 1 && `${t(`changes.levels.${level}`)}: `}
               {t('changes.revisions', { saved, applied })}
             </Text>

@@ -140,7 +140,7 @@ function FactCard({ title, rows }: { title: string; rows: readonly (readonly [st
                 <Table.Th scope="row" fw={400} c="dimmed" pl={0}>
                   {label}
                 </Table.Th>
-                <Table.Td ta="right" pr={0} style={{ wordBreak: 'break-word' }}>
+                <Table.Td ta="right" pr={0} style={{ whiteSpace: 'nowrap' }}>
                   {value}
                 </Table.Td>
               </Table.Tr>
@@ -149,6 +149,13 @@ function FactCard({ title, rows }: { title: string; rows: readonly (readonly [st
       </Table>
     </Card>
   );
+}
+
+/* Services with a name for people; another is shown as the PBX calls it. */
+const namedServices = ['voip', 'web-backend', 'web-socket'] as const;
+
+function isNamedService(name: string): name is (typeof namedServices)[number] {
+  return (namedServices as readonly string[]).includes(name);
 }
 
 function ServiceCard({ services }: { services: Dashboard['services'] }): ReactNode {
@@ -164,7 +171,7 @@ function ServiceCard({ services }: { services: Dashboard['services'] }): ReactNo
           const active = state === 'active';
           return (
             <Group key={name} justify="space-between">
-              <Text size="sm">{name}</Text>
+              <Text size="sm">{isNamedService(name) ? t(`dashboard.service.${name}`) : name}</Text>
               <Badge
                 variant="light"
                 tt="none"

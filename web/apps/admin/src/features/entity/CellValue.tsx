@@ -48,6 +48,8 @@ export function CellValue({ field, value, titles }: {
       return Array.isArray(value) ? value.map(title).join(', ') : '';
     case 'time':
       return <span className="numbers">{formatTime(value, language)}</span>;
+    case 'uuid':
+      return <span style={{ whiteSpace: 'nowrap' }}>{plainText(value)}</span>;
     case 'dest':
       return isObject(value) ? <Badge variant="default">{plainText(value['type'])}</Badge> : '';
     default:

@@ -73,10 +73,13 @@ function SectionNav({ sections }: { sections: readonly Section[] }): ReactNode {
 }
 
 function SectionCard({ section, ...props }: DrawProps & { section: Section }): ReactNode {
+  const { t } = useTranslation();
   const title = useSectionTitle()(section);
   const { state } = props.form;
   if (!state) return null;
-  const fields = section.kind === 'fields' ? section.fields.filter((f) => isVisible(f, values(props))) : null;
+  const shown = values(props);
+  const fields =
+    section.kind === 'fields' ? section.fields.filter((f) => isVisible(f, shown) && hasUse(f, props.form.row === null)) : null;
   if (fields?.length === 0) return null;
   return (
     <Card
@@ -96,7 +99,9 @@ function SectionCard({ section, ...props }: DrawProps & { section: Section }): R
         <Stack gap="md">
           {fields?.map((field) =>
             props.withoutSrtp.has(field.name) ? (
-              <SrtpNote key={field.name} field={field} />
+              <FieldNote key={field.name} field={field} text={t('form.srtpOff')} />
+            ) : field.name === 'permissions' && holdsAll(shown['kind']) ? (
+              <FieldNote key={field.name} field={field} text={t('form.holdsAll')} />
             ) : (
               <FieldBlock key={field.name} {...factsOf(field, state, props)} />
             ),
@@ -107,14 +112,23 @@ function SectionCard({ section, ...props }: DrawProps & { section: Section }): R
   );
 }
 
-/** Instead of the choice while the SIP settings switch SRTP off for everybody (BASE-48). */
-function SrtpNote({ field }: { field: Field }): ReactNode {
-  const { t } = useTranslation();
+/** The PBX fills in what is read only; what is only given when an object is made is of no use afterwards. */
+function hasUse(field: Field, isNew: boolean): boolean {
+  return isNew ? !field.readonly : !(field.immutable && field.virtual);
+}
+
+/* The roles that hold every permission whatever their table says (BASE-70, BASE-74). */
+function holdsAll(kind: Json | undefined): boolean {
+  return kind === 'tenant_admin' || kind === 'pbx_admin';
+}
+
+/** Instead of a choice that is not there, such as SRTP while the SIP settings switch it off (BASE-48). */
+function FieldNote({ field, text }: { field: Field; text: string }): ReactNode {
   const language = useLanguage();
   return (
     <Input.Wrapper label={labelText(field.label, language)} labelElement="div" data-field={field.name}>
       <Text size="sm" c="dimmed">
-        {t('form.srtpOff')}
+        {text}
       </Text>
     </Input.Wrapper>
   );
@@ -154,18 +168,18 @@ function factsOf(field: Field, state: FormState, { entity, form, disabled }: Dra
   };
 }
 
-function OverrideBox({ facts, label, spoken, mt }: {
+function OverrideBox({ facts, label, spoken, className }: {
   facts: FieldFacts;
   label: string;
   spoken: string;
-  mt?: number;
+  className?: string;
 }): ReactNode {
   const { t } = useTranslation();
   if (facts.override === 'none') return null;
   return (
     <Checkbox
       size="xs"
-      {...(mt === undefined ? {} : { mt })}
+      {...(className === undefined ? {} : { className })}
       label={label}
       aria-label={`${t('form.override')}: ${spoken}`}
       checked={facts.override === 'on'}
@@ -183,15 +197,15 @@ const FieldBlock = memo(function FieldBlock(facts: FieldFacts): ReactNode {
   const change = useCallback((next: Json) => set(field.name, next), [set, field.name]);
   const isWide = field.type === 'object' || field.type === 'list' || field.type === 'dest';
   return (
-    <Group data-field={field.name} align="flex-start" gap="lg" wrap="wrap">
-      <Box flex="1 1 320px" maw={isWide ? 860 : 560}>
+    <Group data-field={field.name} align="flex-start" gap="lg" wrap="wrap" className="field-block">
+      <Box flex="1 1 320px" miw={0} maw={isWide ? 860 : 560}>
         <FieldControl field={field} path={field.name} value={value} disabled={disabled} onChange={change} />
       </Box>
       <OverrideBox
         facts={facts}
         label={t('form.override')}
         spoken={labelText(field.label, language)}
-        mt={field.type === 'bool' ? 4 : 30}
+        className={field.type === 'bool' ? 'beside-switch' : 'beside-field'}
       />
     </Group>
   );

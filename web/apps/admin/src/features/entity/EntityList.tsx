@@ -64,6 +64,12 @@ export function EntityList({ entity, extras = noExtras }: { entity: Entity; extr
     setSelection({});
     setParams(writeListState({ ...state, page: 1, ...change }, entity), { replace: true });
   };
+  /* What stood on the last page was deleted, or the address is an old one. */
+  const lastPage = Math.max(1, Math.ceil(total / state.pageSize));
+  const isBeyond = rows.isSuccess && !rows.isPlaceholderData && state.page > lastPage;
+  useEffect(() => {
+    if (isBeyond) setParams(writeListState({ ...state, page: lastPage }, entity), { replace: true });
+  }, [isBeyond, lastPage, state, entity, setParams]);
   const titleField = entity.titleField ?? entity.naturalKey;
 
   const columns = useMemo(
@@ -196,7 +202,7 @@ export function EntityList({ entity, extras = noExtras }: { entity: Entity; extr
                 key={field.name}
                 aria-label={t('list.filterBy', { field: labelText(field.label, language) })}
                 placeholder={labelText(field.label, language)}
-                w={170}
+                w={filterWidth(labelText(field.label, language))}
                 clearable
                 data={
                   field.type === 'bool'
@@ -227,7 +233,7 @@ export function EntityList({ entity, extras = noExtras }: { entity: Entity; extr
         <DataTable<Row>
           table={table}
           caption={plural}
-          loading={rows.isPending}
+          loading={rows.isPending || isBeyond}
           {...(mayRead ? { onRowClick: (row) => navigate(entityPath(entity, rowId(row.original))) } : {})}
           empty={
             isFiltered ? (
@@ -276,6 +282,11 @@ export function EntityList({ entity, extras = noExtras }: { entity: Entity; extr
       {importing && <ImportDialog entity={entity} onClose={() => setImporting(false)} />}
     </>
   );
+}
+
+/* The name of a filter is all that says what it is for. */
+function filterWidth(label: string): string {
+  return `calc(${Math.max(12, label.length + 1)}ch + 3rem)`;
 }
 
 function SearchBox({ value, label, onChange }: { value: string; label: string; onChange: (value: string) => void }): ReactNode {

@@ -96,14 +96,16 @@ export function ImportDialog({ entity, onClose }: { entity: Entity; onClose: () 
 function Preview({ report }: { report: ImportReport }): ReactNode {
   const { t } = useTranslation();
   const { rows, created, updated, failed, errors } = report;
+  /* A head line that is wrong leaves no row to count. */
+  const isFine = failed === 0 && errors.length === 0 && rows > 0;
   return (
     <>
       <Alert
-        color={failed > 0 ? 'orange' : 'green'}
-        icon={failed > 0 ? <IconAlertTriangle /> : <IconCircleCheck />}
+        color={isFine ? 'green' : 'orange'}
+        icon={isFine ? <IconCircleCheck /> : <IconAlertTriangle />}
         role="status"
       >
-        {t('import.summary', { rows, created, updated, failed })}
+        {rows === 0 ? t('import.nothing') : t('import.summary', { rows, created, updated, failed })}
       </Alert>
       {errors.length > 0 && (
         <Table.ScrollContainer minWidth={480} maxHeight={320}>

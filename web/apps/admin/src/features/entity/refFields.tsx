@@ -113,9 +113,11 @@ export function RefSelect(props: RefSelectProps): ReactNode {
         data={choices}
         value={value === null ? null : String(value)}
         searchable
+        /* Its message stands below: a list that opens by itself would cover it. */
+        openOnFocus={false}
         clearable={clearable}
         disabled={disabled}
-        placeholder={t('common.none')}
+        placeholder={clearable ? t('common.none') : t('form.choose')}
         nothingFoundMessage={t('form.nothingFound')}
         rightSection={isFetching && !disabled ? <Loader size="xs" /> : undefined}
         filter={({ options }) => options}

@@ -102,6 +102,7 @@ export function TimeField(props: FieldProps): ReactNode {
 export function EnumField(props: FieldProps): ReactNode {
   const { field, value, onChange } = props;
   const language = useLanguage();
+  const { t } = useTranslation();
   const input = useInputProps(props);
   const chosen = field.values.find((v) => v.value === value);
   if (field.readonly) return <ReadOnlyField {...props} value={chosen ? labelText(chosen.label, language) : value} />;
@@ -110,10 +111,12 @@ export function EnumField(props: FieldProps): ReactNode {
       {...input}
       styles={{ wrapper: { maxWidth: 420 } }}
       data={field.values.map((v) => ({ value: v.value, label: labelText(v.label, language) || v.value }))}
+      placeholder={field.required ? t('form.choose') : t('common.none')}
       value={textOf(value) || null}
       allowDeselect={false}
       clearable={!field.required && field.default === null}
       searchable={field.values.length > 12}
+      openOnFocus={false}
       onChange={onChange}
     />
   );
@@ -161,7 +164,7 @@ export function NetListField(props: FieldProps): ReactNode {
       {...input}
       {...(error ? { error } : {})}
       value={list}
-      placeholder={list.length === 0 ? t('form.netPlaceholder') : ''}
+      placeholder={list.length === 0 && !props.disabled ? t('form.netPlaceholder') : ''}
       splitChars={[',', ' ', ';']}
       {...(field.max !== null && field.max > 0 ? { maxTags: field.max } : {})}
       onChange={onChange}

@@ -126,6 +126,6 @@ function loginError(error: Error, t: ReturnType<typeof useTranslation>['t']): st
   if (error instanceof ApiError && error.status === 429)
     return error.retryAfterS === null
       ? t('login.limitedSoon')
-      : t('login.limited', { seconds: error.retryAfterS });
+      : t('login.limited', { count: error.retryAfterS });
   return errorText(error, t);
 }

@@ -24,7 +24,12 @@ export function SoundState({ state, reason }: { state: State; reason: string | n
   return (
     <Group gap="xs" wrap="nowrap">
       {/* Dark text on a light ground: the contrast that small letters need. */}
-      <Badge variant="default" leftSection={state === 'converting' ? <Loader size={10} /> : <Dot color={colors[state]} />} tt="none">
+      <Badge
+        variant="default"
+        leftSection={state === 'converting' ? <Loader size={10} /> : <Dot color={colors[state]} />}
+        tt="none"
+        miw="max-content"
+      >
         {t(`sound.state.${state}`)}
       </Badge>
       {reason && (

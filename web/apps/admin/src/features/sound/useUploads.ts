@@ -39,8 +39,8 @@ export function useUploads(): Uploads {
         change({ share: 1, state: 'done' });
         return true;
       } catch (error) {
-        /* 422 says in its one field what is wrong with the file. */
-        const problem = error instanceof ApiError && error.errors.length === 1 ? error.errors[0]?.message : null;
+        /* The first field says what is wrong with the file, or which one is there already. */
+        const problem = error instanceof ApiError ? error.errors[0]?.message : null;
         change({ state: 'refused', error: problem ?? errorText(error, t) });
         return false;
       }
