@@ -378,6 +378,7 @@ export const en = {
     done: "Imported: {{created}} new, {{updated}} changed.",
   },
   cdr: {
+    pbxTime: "Times are those of the PBX's clock",
     month: "Month",
     search: "Number, name or account",
     columns: "Select displayed columns",

@@ -380,6 +380,7 @@ export const it: Catalogue = {
     done: "Importate: nuove {{created}}, modificate {{updated}}.",
   },
   cdr: {
+    pbxTime: "Gli orari sono quelli dell'orologio del PBX",
     month: "Mese",
     search: "Numero, nome o account",
     columns: "Seleziona colonne visualizzate",

@@ -97,6 +97,7 @@ function CdrRegister(): ReactNode {
     <>
       <PageHeader
         title={t('menu.callLog')}
+        description={t('cdr.pbxTime')}
         actions={
           <>
             <Button variant="default" onClick={() => void query.refetch()} loading={query.isFetching}>
@@ -294,6 +295,8 @@ function CallCell({ name, call }: { name: CdrField; call: Cdr }): ReactNode {
         </>
       );
     }
+    case 'bill_secs':
+      return <span className="numbers">{value === '' ? '' : `${formatNumber(Number(value), language)} s`}</span>;
     default:
       return <span className="numbers">{times.includes(name) ? formatTime(value, language) : value}</span>;
   }

@@ -180,32 +180,34 @@ function Legs({ call }: { call: Call }): ReactNode {
   const { t } = useTranslation();
   if (call.legs.length === 0) return <Text size="sm">{t('live.noLegs')}</Text>;
   return (
-    <Table withRowBorders={false} verticalSpacing={4}>
-      <caption className="visually-hidden">{t('live.legs')}</caption>
-      <Table.Thead>
-        <Table.Tr>
-          {(['direction', 'account', 'extension', 'state', 'codec', 'remote', 'callid'] as const).map((key) => (
-            <Table.Th key={key} scope="col">
-              {t(`live.leg.${key}`)}
-            </Table.Th>
-          ))}
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {call.legs.map((leg) => (
-          <Table.Tr key={leg.id}>
-            <Table.Td>
-              <Group gap={4}>{leg.direction === 'in' ? t('live.in') : leg.direction === 'out' ? t('live.out') : ''}</Group>
-            </Table.Td>
-            <Table.Td>{leg.account}</Table.Td>
-            <Table.Td>{leg.extension}</Table.Td>
-            <Table.Td>{t(`live.legStates.${leg.state}`, { defaultValue: leg.state })}</Table.Td>
-            <Table.Td>{leg.codec}</Table.Td>
-            <Table.Td className="numbers">{leg.remote}</Table.Td>
-            <Table.Td style={{ wordBreak: 'break-all' }}>{leg.callid}</Table.Td>
+    <Table.ScrollContainer minWidth={720}>
+      <Table withRowBorders={false} verticalSpacing={4}>
+        <caption className="visually-hidden">{t('live.legs')}</caption>
+        <Table.Thead>
+          <Table.Tr>
+            {(['direction', 'account', 'extension', 'state', 'codec', 'remote', 'callid'] as const).map((key) => (
+              <Table.Th key={key} scope="col">
+                {t(`live.leg.${key}`)}
+              </Table.Th>
+            ))}
           </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
+        </Table.Thead>
+        <Table.Tbody>
+          {call.legs.map((leg) => (
+            <Table.Tr key={leg.id}>
+              <Table.Td>
+                <Group gap={4}>{leg.direction === 'in' ? t('live.in') : leg.direction === 'out' ? t('live.out') : ''}</Group>
+              </Table.Td>
+              <Table.Td>{leg.account}</Table.Td>
+              <Table.Td>{leg.extension}</Table.Td>
+              <Table.Td>{t(`live.legStates.${leg.state}`, { defaultValue: leg.state })}</Table.Td>
+              <Table.Td>{leg.codec}</Table.Td>
+              <Table.Td className="numbers">{leg.remote}</Table.Td>
+              <Table.Td style={{ wordBreak: 'break-all' }}>{leg.callid}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
   );
 }
