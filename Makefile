@@ -26,6 +26,7 @@ deps-test:
 release: deps
 	@[ -f $(RELEASE)/build.ninja ] || meson setup $(RELEASE) --buildtype=debugoptimized >$(or $(TMPDIR),/tmp)/aoide-meson.log 2>&1 || \
 		{ tail -n 20 $(or $(TMPDIR),/tmp)/aoide-meson.log; exit 1; }
+	@ninja -C $(RELEASE) -n aoide | grep -q 'no work' || echo "Building the program (a minute or two)"
 	@out=$$(ninja -C $(RELEASE) aoide 2>&1) || { echo "$$out"; exit 1; }
 
 # Stamps lie inside node_modules and dist: who removes those gets them again.

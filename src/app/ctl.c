@@ -620,7 +620,8 @@ static const struct ctl_command {
 	{ "apply", 0, 1, false, ctl_apply, "[TENANT]",
 	  "put the saved configuration of a tenant (domain), or of all, in force" },
 	{ "log", 0, 2, false, log_levels, "[MODULE LEVEL]",
-	  "show or set log levels: `log sip debug`, `log '*' info`" },
+	  "show or set log levels: `log sip debug`, `log '*' info`; a module is the first word of an\n"
+	  "      event: sip, call, media, switch, web, db, bus, jobs, tls, process" },
 	{ "user", 2, 2, true, ctl_user, "reset-password USER@DOMAIN [--password-stdin]",
 	  "set a new password and print it" },
 };
@@ -629,8 +630,8 @@ static int help(FILE *out)
 {
 	(void)fputs("Usage: aoide ctl [--data DIR | --config FILE] [--json] COMMAND\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		(void)fprintf(out, "  %s %s\n      %s\n", commands[i].name, commands[i].args,
-			      commands[i].help);
+		(void)fprintf(out, "  %s%s%s\n      %s\n", commands[i].name,
+			      *commands[i].args ? " " : "", commands[i].args, commands[i].help);
 	(void)fputs("\nThe data folder is that of `aoide run`; default ./data, for root /var/lib/aoide.\n"
 		    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Aoide is not running, 4 no such thing.\n",
 		    out);
@@ -665,6 +666,14 @@ static bool take_flag(struct ctl *ctl, const char *name)
 	}
 
 	return false;
+}
+
+static int bad_option(const char *option)
+{
+	(void)fprintf(stderr,
+		      "aoide ctl: \"%s\" is not an option, or lacks its value; `aoide ctl help` lists all\n",
+		      option);
+	return -EINVAL;
 }
 
 /* Options may stand before and after the command. */
@@ -706,7 +715,7 @@ static int take_options(struct ctl *ctl, struct options *options, int argc, char
 		else if (take_flag(ctl, argv[i]))
 			continue;
 		else if (!strncmp(argv[i], "--", 2))
-			return -EINVAL;
+			return bad_option(argv[i]);
 		else
 			words[n++] = argv[i];
 	}
@@ -791,7 +800,8 @@ static int dispatch(struct ctl *ctl, const struct options *options, char **words
 		ctl->argc = n - 1;
 		ctl->argv = words + 1;
 		if (ctl->argc < commands[i].min_args || ctl->argc > commands[i].max_args) {
-			(void)fprintf(stderr, "aoide ctl: %s %s\n", commands[i].name, commands[i].args);
+			(void)fprintf(stderr, "Usage: aoide ctl %s%s%s\n", commands[i].name,
+				      *commands[i].args ? " " : "", commands[i].args);
 			return CTL_USAGE;
 		}
 		if (find_config(ctl, options))
@@ -799,8 +809,11 @@ static int dispatch(struct ctl *ctl, const struct options *options, char **words
 		return run_command(ctl, &commands[i]);
 	}
 
-	if (n)
-		(void)fprintf(stderr, "aoide ctl: \"%s\" is not a command\n\n", words[0]);
+	if (n) {
+		(void)fprintf(stderr, "aoide ctl: \"%s\" is not a command; `aoide ctl help` lists all\n",
+			      words[0]);
+		return CTL_USAGE;
+	}
 	return help(stderr);
 }
 
@@ -822,7 +835,7 @@ int ctl_main(int argc, char *argv[])
 
 	n = take_options(&ctl, &options, argc, argv, words);
 	if (n < 0)
-		code = help(stderr);
+		code = CTL_USAGE;
 	else
 		code = dispatch(&ctl, &options, words, n);
 

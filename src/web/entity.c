@@ -18,6 +18,7 @@
 /* CRUD of every entity of the registry (D-220..D-230). */
 #define PAGE_SIZE_DEFAULT 50
 #define PAGE_SIZE_MAX     1000
+#define PAGE_MAX          1000000
 #define IDEMPOTENCY_S     (24 * 3600)
 
 /* ------------------------------------------------------------------ queries */
@@ -38,6 +39,13 @@ static int bad_arg(struct rest *rest, const char *name)
 	return rest_problem(rest, -EBADPATH, "bad_parameter",
 			    REST_TEXT(rest, "Il parametro \"%s\" non è valido.",
 				      "The parameter \"%s\" is not valid."), name);
+}
+
+static int bad_number(struct rest *rest, const char *name, int max)
+{
+	return rest_problem(rest, -EBADPATH, "bad_parameter",
+			    REST_TEXT(rest, "Il parametro \"%s\" è un numero da 1 a %d.",
+				      "The parameter \"%s\" is a number from 1 to %d."), name, max);
 }
 
 static bool is_option(const char *name)
@@ -74,7 +82,11 @@ static int read_filter(struct rest *rest, struct sch_query *query, const struct 
 			if (!strcmp(ops[i], open))
 				op = ops[i];
 		if (!op)
-			return bad_arg(rest, arg->name);
+			return rest_problem(rest, -EBADPATH, "bad_parameter",
+					    REST_TEXT(rest,
+						      "\"%s\" non è un filtro: in [] vanno ne, lt, le, gt, ge, in o null.",
+						      "\"%s\" is no filter: [] takes ne, lt, le, gt, ge, in or null."),
+					    arg->name);
 	} else if (len && field[len - 1] == '~') {
 		field[len - 1] = '\0';
 		op = "~";
@@ -98,12 +110,12 @@ static int read_query(struct rest *rest, struct sch_query *query, bool *paged)
 		if (is_option(arg->name) || !*arg->name)
 			continue;
 		if (!strcmp(arg->name, "page")) {
-			if (!read_positive(arg->value, 1000000, &query->page))
-				return bad_arg(rest, arg->name);
+			if (!read_positive(arg->value, PAGE_MAX, &query->page))
+				return bad_number(rest, arg->name, PAGE_MAX);
 			*paged = true;
 		} else if (!strcmp(arg->name, "page_size")) {
 			if (!read_positive(arg->value, PAGE_SIZE_MAX, &query->page_size))
-				return bad_arg(rest, arg->name);
+				return bad_number(rest, arg->name, PAGE_SIZE_MAX);
 			*paged = true;
 		} else if (!strcmp(arg->name, "sort")) {
 			query->sort = arg->value;

@@ -55,7 +55,7 @@ static const struct failure {
 	{ -EDUPLICATE, 400, 409, "duplicate", { "Valore già esistente", "The value exists already" },
 	  { "Un altro oggetto ha già questo valore.", "Another object has this value already." } },
 	{ -EINUSE, 409, 409, "in_use", { "Oggetto in uso", "The object is in use" },
-	  { "Rimuovere prima i riferimenti elencati.", "Remove the references listed first." } },
+	  { "Non si può eliminare: l'elenco dice perché.", "It cannot be deleted: the list says why." } },
 	{ -ESTALE_REV, 412, 412, "stale", { "Modificato nel frattempo", "Changed meanwhile" },
 	  { "Rileggere l'oggetto e ripetere la modifica.", "Read the object again and repeat the change." } },
 	{ -EMSGSIZE, 413, 413, "too_large", { "Troppo grande", "Too large" },
