@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <sys/socket.h>
 #include <openssl/ssl.h>
+#include "base/certfile.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -300,15 +301,13 @@ uint16_t edge_proxy_port(const struct edge *edge)
 /* The context stays, so that connections in use are not disturbed. */
 static int reload_context(struct tls *tls, void *arg)
 {
-	SSL_CTX *ctx = tls_openssl_context(tls);
 	const char *path = arg;
+	const int err = certfile_replace(tls_openssl_context(tls), path);
 
-	if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1 &&
-	    SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_check_private_key(ctx) == 1)
-		return 0;
-	log_error("sip.tls_certificate", "the new certificate cannot be used", kv_text("path", path));
-	return -EINVAL;
+	if (err)
+		log_error("sip.tls_certificate", "the new certificate cannot be used; the old one stays",
+			  kv_text("path", path), kv_err(err));
+	return err;
 }
 
 int edge_reload_cert(struct edge *edge, const char *cert_path)

@@ -9,6 +9,7 @@
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
 
+#include "base/certfile.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -820,14 +821,7 @@ void web_loop_close(struct web *web)
 
 int web_loop_load_cert(struct web *web)
 {
-	SSL_CTX *ctx = web->ssl_ctx;
-
-	/* Connections that are open keep the certificate they began with. */
-	if (!ctx || SSL_CTX_use_certificate_chain_file(ctx, web->cert_path) != 1 ||
-	    SSL_CTX_use_PrivateKey_file(ctx, web->cert_path, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(ctx) != 1)
-		return -EINVAL;
-	return 0;
+	return web->ssl_ctx ? certfile_replace(web->ssl_ctx, web->cert_path) : -EINVAL;
 }
 
 void web_loop_turn(struct web *web)

@@ -10,10 +10,9 @@
 #include <fcntl.h>
 #include "sip/transp_guard.h"
 
-/* A certificate and key in one file. */
-static void make_pem(const char *path, const char *cn)
+/* A certificate and, when it is given, a key in one file. */
+static void write_pem(const char *path, const char *cn, EVP_PKEY *key, const EVP_PKEY *written)
 {
-	EVP_PKEY *key = EVP_RSA_gen(2048);
 	X509 *cert = X509_new();
 	X509_NAME *name = X509_get_subject_name(cert);
 	FILE *file = fopen(path, "w");
@@ -27,9 +26,25 @@ static void make_pem(const char *path, const char *cn)
 	X509_set_issuer_name(cert, name);
 	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
 	assert_int_equal(PEM_write_X509(file, cert), 1);
-	assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+	if (written)
+		assert_int_equal(PEM_write_PrivateKey(file, written, NULL, NULL, 0, NULL, NULL), 1);
 	fclose(file);
 	X509_free(cert);
+}
+
+static void make_pem(const char *path, const char *cn)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+
+	write_pem(path, cn, key, key);
+	EVP_PKEY_free(key);
+}
+
+static void make_rsa_pem(const char *path, const char *cn)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+
+	write_pem(path, cn, key, key);
 	EVP_PKEY_free(key);
 }
 
@@ -128,6 +143,35 @@ static void tls_carries_sip_and_reloads_its_certificate(void **state)
 	assert_int_equal(fix_status(fix), 200);
 	tls_close(&c);
 	assert_int_equal(edge_reload_cert(fix->edge, "/nonexistent.pem"), -EINVAL);
+}
+
+/* What a certificate authority gives may have another kind of key than what we made ourselves. */
+static void a_certificate_of_another_kind_takes_the_place_of_the_old_one(void **state)
+{
+	struct fix *fix = *state;
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+	struct tls_client c;
+	char cn[64];
+
+	make_rsa_pem(fix->opts.cert_path, "rsa");
+	assert_int_equal(edge_reload_cert(fix->edge, NULL), 0);
+	c = tls_open(fix, fix->tls_port, cn, sizeof(cn));
+	assert_string_equal(cn, "rsa");
+	tls_close(&c);
+	c = tls_open(fix, fix->opts.wss_port, cn, sizeof(cn));
+	assert_string_equal(cn, "rsa");
+	tls_close(&c);
+
+	/* What cannot be used leaves the one in force. */
+	write_pem(fix->opts.cert_path, "without key", key, NULL);
+	assert_int_equal(edge_reload_cert(fix->edge, NULL), -EINVAL);
+	write_pem(fix->opts.cert_path, "wrong key", key, other);
+	assert_int_equal(edge_reload_cert(fix->edge, NULL), -EINVAL);
+	c = tls_open(fix, fix->tls_port, cn, sizeof(cn));
+	assert_string_equal(cn, "rsa");
+	tls_close(&c);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
 }
 
 static void wss_reloads_its_certificate(void **state)
@@ -257,6 +301,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T("TLS carries SIP; a new certificate disturbs no connection",
 		  tls_carries_sip_and_reloads_its_certificate),
+		T("a certificate with another kind of key takes the place of the old one; what is broken does not",
+		  a_certificate_of_another_kind_takes_the_place_of_the_old_one),
 		T("WSS uses a new certificate", wss_reloads_its_certificate),
 		T("a registered WebSocket outlives libre's accept timer", registered_websocket_lives_on),
 		T("[D-084] a WebSocket on any path registers and is reached (RFC 7118)",
