@@ -9,7 +9,9 @@ import { useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'react-router-dom';
 import { formatDuration, formatTime, timeMs } from '../../app/format';
-import { ErrorNote } from '../../app/states';
+import { mayOpen } from '../../app/menu';
+import { useSession } from '../../app/session';
+import { ErrorNote, NoSuchPage } from '../../app/states';
 import { useNow } from '../../app/useNow';
 import { useLanguage } from '../../i18n/i18n';
 import { ConnectionNote } from './ConnectionNote';
@@ -18,6 +20,11 @@ import { useRegistrations } from './useLive';
 const column = createColumnHelper<Registration>();
 
 export function RegistrationsPage(): ReactNode {
+  const session = useSession();
+  return mayOpen(session, 'registrations') ? <Registrations /> : <NoSuchPage />;
+}
+
+function Registrations(): ReactNode {
   const { t } = useTranslation();
   const language = useLanguage();
   const registrations = useRegistrations();
