@@ -411,15 +411,27 @@ static const struct edge_transport *transport_for(const struct edge *edge, int t
 	return any;
 }
 
+/* The port that goes with the external host of the settings, where the NAT maps it to another. */
+static uint16_t external_port(const struct edge *edge, const struct sa *shown, int tp, uint16_t port)
+{
+	const struct snap_sip *set = edge->snap ? snap_sip(edge->snap) : NULL;
+
+	if (!set || shown != outside_host(edge->outside) || tp < SNAP_UDP || tp > SNAP_TLS)
+		return port;
+	return set->external_ports[tp] ? set->external_ports[tp] : port;
+}
+
 int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struct sa *dst)
 {
 	const struct edge_transport *t = transport_for(edge, tp, dst);
 	const struct sa *shown = outside_host(edge->outside);
 	struct sa local, to;
+	uint16_t port;
 	int err;
 
 	if (!t)
 		return -ENOENT;
+	port = sa_port(&t->laddr);
 
 	if (dst)
 		edge_sa_unmap(&to, dst);
@@ -427,6 +439,7 @@ int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struc
 		shown = &edge->advertise;
 	if (shown && !(dst && is_local_net(edge, &to)) && (!dst || sa_af(shown) == sa_af(&to))) {
 		local = *shown;
+		port = external_port(edge, shown, tp, port);
 	} else if (!sa_is_any(&t->laddr)) {
 		local = t->laddr;
 	} else if (dst) {
@@ -438,7 +451,7 @@ int edge_local_addr(const struct edge *edge, struct sa *ret, int tp, const struc
 		sa_set_str(&local, sa_af(&t->laddr) == AF_INET6 ? "::1" : "127.0.0.1", 0);
 	}
 
-	sa_set_port(&local, sa_port(&t->laddr));
+	sa_set_port(&local, port);
 	*ret = local;
 	return 0;
 }

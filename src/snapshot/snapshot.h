@@ -155,6 +155,7 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	const char *outbound_proxy; /* SIP URI or NULL */
 	const char *external_host;  /* address or name (PLT-43); NULL or empty: none */
 	uint32_t external_refresh_s;
+	uint16_t external_ports[SNAP_TLS + 1]; /* 0: the one we listen on */
 	const char *stun_server;    /* likewise (PLT-42) */
 	uint16_t stun_port;
 

@@ -457,6 +457,13 @@ static void strangers_see_the_external_host(void **state)
 	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &near), 0);
 	assert_int_equal(sa_in(&sa), INADDR_LOOPBACK);
 	assert_int_equal(sa_in(edge_outside(fix->edge)), 0xcb007107);
+	assert_int_equal(sa_port(&sa), fix->port);
+
+	fix->sip->external_ports[SNAP_UDP] = 15060; /* and the NAT has another port for us */
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &far), 0);
+	assert_int_equal(sa_port(&sa), 15060);
+	assert_int_equal(edge_local_addr(fix->edge, &sa, SIP_TRANSP_UDP, &near), 0);
+	assert_int_equal(sa_port(&sa), fix->port);
 
 	fix->sip->external_host = "";
 	assert_int_equal(edge_set_outside(fix->edge), 0);
