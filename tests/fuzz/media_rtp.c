@@ -2,10 +2,33 @@
 /* RTP, RTCP and telephone-event headers as strangers send them. */
 #include <stdlib.h>
 #include <string.h>
+#include "media/bundle.h"
 #include "media/rtcp.h"
 #include "media/rtphdr.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Two lines on one transport, the second one of payload type 96 and SSRC 0x01020304. */
+static struct stream *bundled(void)
+{
+	static struct stream carrier, rider;
+	static struct slot slots[2];
+	static struct relay relay;
+	static const uint8_t numbers[16] = { [12] = 1 };
+	static const uint8_t packet[12] = { 0x80, 96, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4 };
+
+	if (!carrier.bundle) {
+		carrier.wire = &carrier;
+		carrier.slot = &slots[0];
+		rider.wire = &rider;
+		rider.slot = &slots[1];
+		if (bundle_join(&relay, &rider, &carrier, numbers) ||
+		    bundle_line(&carrier, packet, sizeof(packet)) != &rider)
+			abort();
+		bundle_sent(&rider, 0x11121314);
+	}
+	return &carrier;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -26,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			hdr.marker = !hdr.marker;
 		hdr_rtp_patch(copy, &hdr);
 	}
+	(void)bundle_line(bundled(), copy, size);
+	(void)bundle_report_line(bundled(), copy, size);
 	memcpy(copy, data, size);
 	if (hdr_is_rtcp(copy, size)) {
 		if (!report_parse(&heard, copy, size, 0x11121314) &&
