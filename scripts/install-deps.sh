@@ -15,7 +15,7 @@ libsndfile1-dev libmpg123-dev libarchive-dev libspeexdsp-dev libspandsp-dev libo
 libbcg729-dev"
 if [ "$kind" = test ]; then
 	packages="$packages clang libclang-rt-dev llvm valgrind curl openssl procps
-	baresip-core sip-tester linphone-cli sox ffmpeg chromium postgresql iproute2"
+	baresip-core baresip-ffmpeg sip-tester linphone-cli sox ffmpeg chromium postgresql iproute2"
 fi
 
 # Any Node.js of at least version 18 with npm will do; Debian's is taken when there is none.

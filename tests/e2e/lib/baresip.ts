@@ -40,7 +40,7 @@ export type PhoneOptions = {
   extra?: string;
   /** More modules, such as "srtp.so". */
   modules?: string[];
-  /** Shows and films: "vp8". */
+  /** Shows and films: "vp8" or "h264". */
   video?: string;
 };
 
@@ -126,7 +126,7 @@ export class Baresip {
       'module_tmp account.so', 'module_tmp uuid.so',
       'module_app menu.so', 'module_app ctrl_tcp.so',
       `ctrl_tcp_listen ${host.includes(':') ? `[${host}]` : host}:${control}`,
-      ...(o.video ? ['module vp8.so', 'module fakevideo.so', 'module snapshot.so', 'video_source fakevideo,', 'video_display fakevideo,',
+      ...(o.video ? [`module ${o.video === 'h264' ? 'avcodec' : 'vp8'}.so`, 'module fakevideo.so', 'module snapshot.so', 'video_source fakevideo,', 'video_display fakevideo,',
         'video_size 320x240', 'video_bitrate 300000', 'video_fps 10.00', 'videnc_format yuv420p'] : []),
       `snd_path ${join(dir, 'rec')}`,
       'sip_verify_server no',
