@@ -416,19 +416,15 @@ static void add(struct company *company, struct stream *stream)
 		company->v[company->n++] = stream;
 }
 
-/*
- * Those that share a transport cannot be parted, and those that they are bridged to come with them. Its
- * own bridge ends, or is the reason for the move.
- */
+/* Those that share a transport cannot be parted, and those that they are bridged to come with them. */
 static void gather(struct company *company, struct stream *stream)
 {
 	company->n = 0;
 	add(company, stream);
-	for (unsigned i = 0; stream->bundled && i < company->n; i++) {
+	for (unsigned i = 0; i < company->n; i++) {
 		for (struct stream *s = company->v[i]->bundled; s && s != company->v[i]; s = s->bundled)
 			add(company, s);
-		if (i)
-			add(company, company->v[i]->bridged);
+		add(company, company->v[i]->bridged);
 	}
 }
 

@@ -41,7 +41,7 @@ static void share(struct call *call)
 	leg_remote(&call->video, &call->caller, &muxed_video);
 }
 
-static void call_open(struct fix *fix, struct call *call)
+static void call_begin(struct fix *fix, struct call *call, bool bridged_first)
 {
 	*call = (struct call){ 0 };
 	phone_open(&call->caller, "127.0.0.1");
@@ -52,12 +52,20 @@ static void call_open(struct fix *fix, struct call *call)
 	leg_open(fix, &call->far_audio, &(struct media_open_opts){ 0 });
 	leg_open(fix, &call->video, &(struct media_open_opts){ .video = true });
 	leg_open(fix, &call->far_video, &(struct media_open_opts){ .video = true });
-	share(call);
+	if (!bridged_first)
+		share(call);
 	leg_remote(&call->far_audio, &call->ear, NULL);
 	leg_remote(&call->far_video, &call->eye, &plain_video);
 	media_bridge(call->audio.stream, call->far_audio.stream);
 	media_bridge(call->video.stream, call->far_video.stream);
+	if (bridged_first)
+		share(call);
 	fix_sync(&call->far_video);
+}
+
+static void call_open(struct fix *fix, struct call *call)
+{
+	call_begin(fix, call, false);
 }
 
 static void call_close(struct call *call)
@@ -159,6 +167,16 @@ static void a_bundle_lives_in_one_thread(void **state)
 	fix_sync(&call.audio);
 	while (phone_hear(&call.caller, &(struct hdr_rtp){ 0 }, &(uint8_t){ 0 }, 50))
 		;
+	assert_talk(&call);
+	call_close(&call);
+}
+
+static void who_is_bridged_stays_so_when_it_begins_to_ride(void **state)
+{
+	struct call call;
+
+	fix_restart(*state, ((struct fix *)*state)->rtp_first, ((struct fix *)*state)->rtp_last, 4);
+	call_begin(*state, &call, true);
 	assert_talk(&call);
 	call_close(&call);
 }
@@ -287,6 +305,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 		T(packets_are_sorted_by_payload_type),
 		T(a_bundle_lives_in_one_thread),
+		T(who_is_bridged_stays_so_when_it_begins_to_ride),
 		T(feedback_reaches_the_line_that_it_is_about),
 		T(the_socket_of_who_rides_is_closed_to_all),
 		T(a_line_leaves_and_comes_back),
