@@ -506,6 +506,7 @@ int call_bridge(struct call *call)
 		case CALL_EV_PLAYED:
 		case CALL_EV_RECORDED:
 		case CALL_EV_ROOM_OVER:
+		case CALL_EV_FAX:
 		case CALL_EV_PLAY:
 			break;
 		}

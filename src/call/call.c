@@ -165,6 +165,20 @@ void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t du
 	event_send(call, event);
 }
 
+void call_post_fax(struct call *call, struct leg *leg, bool is_called)
+{
+	struct call_event *event = event_new(call, CALL_EV_FAX, leg, 0);
+
+	if (!event)
+		return;
+
+	log_info("call.fax", "a fax machine is heard", kv_text("linkedid", call->linkedid),
+		 kv_text("tone", is_called ? "CED" : "CNG"));
+	event->is_called = is_called;
+	event_send(call, event);
+	live_publish_fax(call, leg, is_called);
+}
+
 void call_post_media(struct call *call, struct leg *leg, const struct media_event *media)
 {
 	struct call_event *event =

@@ -43,6 +43,8 @@ enum call_event_type {
 	CALL_EV_PLAYED,     /* a sequence of the leg is over: id, reason, digit, span_ms, err */
 	CALL_EV_RECORDED,   /* a recording of the leg is over: the same, and bytes */
 	CALL_EV_ROOM_OVER,  /* the conversation that the leg was a guest of is over (call_room.h) */
+	CALL_EV_FAX,        /* the tone of a fax machine is heard from the leg, while a service has it:
+			       is_called tells one that answers (CED) from one that calls (CNG) */
 	CALL_EV_PLAY,       /* an operator plays to the leg; call_next() deals with it */
 };
 
@@ -58,6 +60,7 @@ struct call_event {
 	char *ctype, *body; /* ENDED: body is the number that a 302 sends the call to */
 	char digit;       /* 0-9 * # A-D */
 	uint32_t duration_ms;
+	bool is_called;
 	bool by_info;     /* the media process has not seen it, so neither has the partner */
 	uint32_t id;      /* PLAYED, RECORDED: as given to media_play(), media_record() */
 	uint8_t reason;   /* enum media_end */
@@ -143,6 +146,7 @@ void call_post(struct call *call, enum call_event_type type, struct leg *leg, ui
 /* A key of the leg's phone was pressed: CALL_EV_DIGIT. Whoever calls this sees to "once". */
 void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms,
 		     bool by_info);
+void call_post_fax(struct call *call, struct leg *leg, bool is_called);
 /* PLAYED and RECORDED of a stream of the leg. */
 struct media_event;
 void call_post_media(struct call *call, struct leg *leg, const struct media_event *event);

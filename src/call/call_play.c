@@ -151,6 +151,7 @@ static int on_other(struct call *call, const struct leg *leg, const struct call_
 	case CALL_EV_PLAYED:
 	case CALL_EV_RECORDED:
 	case CALL_EV_ROOM_OVER:
+	case CALL_EV_FAX:
 	case CALL_EV_PLAY:
 		break;
 	}

@@ -250,6 +250,8 @@ static bool speaks_tones(const struct leg *leg)
 void leg_dtmf_update(struct leg *leg, const struct leg *partner)
 {
 	struct media_stream *sound = sound_of(leg);
+	/* Two fax machines find each other by themselves; a service must know. */
+	const bool fax = !partner;
 	bool want;
 
 	if (!sound)
@@ -257,10 +259,11 @@ void leg_dtmf_update(struct leg *leg, const struct leg *partner)
 
 	/* Between two that speak tones they pass as sound: nobody has to listen. */
 	want = speaks_tones(leg) && (!partner || way_of(partner) != MEDIA_DTMF_INBAND);
-	if (want == leg->dtmf.is_listening)
+	if (want == leg->dtmf.is_listening && fax == leg->dtmf.is_listening_fax)
 		return;
 	leg->dtmf.is_listening = want;
-	media_listen(sound, &(struct media_listen_opts){ .inband = want });
+	leg->dtmf.is_listening_fax = fax;
+	media_listen(sound, &(struct media_listen_opts){ .inband = want, .fax = fax });
 }
 
 void leg_dtmf_close(struct leg *leg)

@@ -31,7 +31,7 @@ struct leg_dtmf { /* in struct leg */
 	struct tmr tmr;
 	char last;           /* told last because of an INFO */
 	uint64_t last_at_ms;
-	bool is_listening;
+	bool is_listening, is_listening_fax;
 };
 
 /* A digit that the media process heard; a digit that came as INFO. Each posts CALL_EV_DIGIT, but once

@@ -100,9 +100,11 @@ static void on_media_event(const struct media_event *event, void *arg)
 	case MEDIA_EV_SECURED:
 		on_secured(leg, event->err);
 		break;
+	case MEDIA_EV_FAX:
+		call_post_fax(leg->call, leg, event->is_called);
+		break;
 	case MEDIA_EV_STATS:
 	case MEDIA_EV_TALKING:
-	case MEDIA_EV_FAX:
 		break;
 	}
 }
@@ -110,6 +112,9 @@ static void on_media_event(const struct media_event *event, void *arg)
 /* What the leg may use: its account's codecs, the node's settings. */
 static struct neg_side side_of(const struct leg *leg)
 {
+	static const enum sdesc_t38_ec ecs[] = { [SNAP_T38_NONE] = SDESC_T38_NONE,
+						 [SNAP_T38_FEC] = SDESC_T38_FEC,
+						 [SNAP_T38_REDUNDANCY] = SDESC_T38_REDUNDANCY };
 	static const struct snap_codecs none;
 	const struct snap_sip *sip = snap_sip(leg->engine->o.snap);
 	const struct snap_account *account = leg->account;
@@ -119,6 +124,8 @@ static struct neg_side side_of(const struct leg *leg)
 				  .video_kbps = sip->video_max_kbps,
 				  .events = sip->dtmf_mode == SNAP_DTMF_RFC2833,
 				  .t38 = sip->t38_passthrough,
+				  .t38_max_datagram = sip->t38_max_datagram,
+				  .t38_ec = ecs[sip->t38_error_correction],
 				  .direct = leg->direct };
 }
 

@@ -126,3 +126,22 @@ void live_publish(struct call *call, enum call_state to, enum call_state from)
 
 	(void)bus_publish(bus, subject, data);
 }
+
+void live_publish_fax(const struct call *call, const struct leg *leg, bool is_called)
+{
+	struct bus *bus = call->engine->o.bus;
+	char subject[64];
+	json_t *data;
+
+	if (!bus)
+		return;
+	(void)snprintf(subject, sizeof(subject), "t.%lld.call.fax", (long long)call->tenant->id);
+	if (!bus_wanted(bus, subject))
+		return;
+	data = call_object(call);
+	if (!data)
+		return;
+	(void)json_object_set_new(data, "tone", json_string(is_called ? "CED" : "CNG"));
+	(void)json_object_set_new(data, "leg", json_integer((json_int_t)leg->id));
+	(void)bus_publish(bus, subject, data);
+}

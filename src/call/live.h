@@ -11,6 +11,10 @@
 /* Tells the bus that the call went from one state to another; costs nothing unless somebody listens. */
 void live_publish(struct call *call, enum call_state to, enum call_state from);
 
+/* A fax machine is heard from a leg: t.N.call.fax. */
+struct leg;
+void live_publish_fax(const struct call *call, const struct leg *leg, bool is_called);
+
 struct engine;
 struct live_query {
 	int64_t tenant_id;    /* 0: of every tenant */

@@ -389,6 +389,15 @@ static bool offer_video(const struct maker *m, const struct sdesc_media *want,
 	return true;
 }
 
+/* CHG-ENG-05. Datagrams pass untouched, so that error correction can be told away but not added. */
+static void limit_fax(struct sdesc_media *line, const struct sdesc_media *like,
+		      const struct neg_side *side)
+{
+	line->t38_max_datagram =
+		side->t38_max_datagram && !side->direct ? side->t38_max_datagram : like->t38_max_datagram;
+	line->t38_ec = side->t38_ec && like->t38_ec > side->t38_ec ? side->t38_ec : like->t38_ec;
+}
+
 static bool offer_fax(const struct maker *m, const struct sdesc_media *want,
 		      const struct neg_side *from, const struct neg_side *to)
 {
@@ -397,6 +406,7 @@ static bool offer_fax(const struct maker *m, const struct sdesc_media *want,
 
 	m->line->formats[0] = want->formats[0];
 	m->line->n_formats = 1;
+	limit_fax(m->line, want, to);
 	return true;
 }
 
@@ -720,6 +730,7 @@ static bool answer_fax(struct sdesc_media *line, const struct sdesc_media *offer
 
 	line->formats[0] = chosen->formats[0];
 	line->n_formats = 1;
+	limit_fax(line, chosen, side);
 	line->attrs = chosen->attrs;
 	line->n_attrs = chosen->n_attrs;
 	return true;

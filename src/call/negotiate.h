@@ -24,6 +24,8 @@ struct neg_side { /* what a side may use */
 	uint32_t video_kbps;                     /* 0: no limit */
 	bool events;                             /* digits as RFC 4733 */
 	bool t38;
+	uint16_t t38_max_datagram;               /* told to both sides; 0: what the other one says */
+	enum sdesc_t38_ec t38_ec;                /* the strongest that is told */
 	bool direct; /* media does not pass us: nothing can be added, renumbered or transcoded */
 };
 

@@ -129,6 +129,27 @@ bool sdesc_is_secure(const struct sdesc_media *media)
 	return strstr(media->proto, "SAVP") != NULL;
 }
 
+static const char *const t38_ecs[] = { [SDESC_T38_NONE] = "t38UDPNoEC",
+				       [SDESC_T38_REDUNDANCY] = "t38UDPRedundancy",
+				       [SDESC_T38_FEC] = "t38UDPFEC" };
+
+int sdesc_t38_ec_find(enum sdesc_t38_ec *ret, const char *text)
+{
+	for (size_t i = SDESC_T38_NONE; i < ARRAY_SIZE(t38_ecs); i++) {
+		if (!strcasecmp(text, t38_ecs[i])) {
+			*ret = (enum sdesc_t38_ec)i;
+			return 0;
+		}
+	}
+
+	return -ENOENT;
+}
+
+const char *sdesc_t38_ec_name(enum sdesc_t38_ec ec)
+{
+	return t38_ecs[ec];
+}
+
 enum sdesc_dir sdesc_dir_reverse(enum sdesc_dir dir)
 {
 	return (enum sdesc_dir)(((dir & 1) << 1) | ((dir >> 1) & 1));

@@ -20,6 +20,8 @@
 
 enum sdesc_dir { SDESC_INACTIVE = 0, SDESC_SENDONLY = 1, SDESC_RECVONLY = 2, SDESC_SENDRECV = 3 };
 enum sdesc_kind { SDESC_AUDIO, SDESC_VIDEO, SDESC_IMAGE, SDESC_OTHER };
+/* Error correction of fax datagrams (T.38 annex D); each one includes what is before it. */
+enum sdesc_t38_ec { SDESC_T38_UNSAID, SDESC_T38_NONE, SDESC_T38_REDUNDANCY, SDESC_T38_FEC };
 
 struct sdesc_format {
 	char id[16];          /* payload type as text, or "t38" */
@@ -51,6 +53,8 @@ struct sdesc_media {
 	struct sdesc_attr *attrs; /* others: not rtpmap, fmtp, direction, ptime, rtcp, rtcp-mux */
 	size_t n_attrs;
 	uint32_t bandwidth_as;
+	uint16_t t38_max_datagram; /* 0 not told */
+	enum sdesc_t38_ec t38_ec;
 };
 
 struct sdesc {

@@ -446,12 +446,32 @@ static int attr_group(struct parser *p, char *value)
 	return 0;
 }
 
+/* A value that we do not understand is as if nothing had been said. */
+static int attr_t38_datagram(struct parser *p, char *value)
+{
+	uint64_t n;
+
+	if (p->media && !parse_number(&n, value, "", UINT16_MAX))
+		p->media->t38_max_datagram = (uint16_t)n;
+	return 0;
+}
+
+static int attr_t38_ec(struct parser *p, char *value)
+{
+	enum sdesc_t38_ec ec;
+
+	if (p->media && !sdesc_t38_ec_find(&ec, value))
+		p->media->t38_ec = ec;
+	return 0;
+}
+
 static const struct attr_rule {
 	const char *name;
 	int (*h)(struct parser *p, char *value);
 } attr_rules[] = {
 	{ "rtpmap", attr_rtpmap }, { "fmtp", attr_fmtp },	  { "ptime", attr_ptime },
 	{ "rtcp", attr_rtcp },	   { "rtcp-mux", attr_rtcp_mux }, { "group", attr_group },
+	{ "T38FaxMaxDatagram", attr_t38_datagram }, { "T38FaxUdpEC", attr_t38_ec },
 };
 
 static char no_value[] = "";

@@ -271,6 +271,16 @@ static void put_media(struct printer *out, const struct sdesc_media *media,
 		}
 		put(out, "\r\n");
 	}
+	if (media->t38_max_datagram) {
+		put(out, "a=T38FaxMaxDatagram:");
+		put_number(out, media->t38_max_datagram);
+		put(out, "\r\n");
+	}
+	if (media->t38_ec) {
+		put(out, "a=T38FaxUdpEC:");
+		put(out, sdesc_t38_ec_name(media->t38_ec));
+		put(out, "\r\n");
+	}
 	if (sdesc_is_rtp(media->proto)) {
 		put(out, "a=");
 		put(out, sdesc_dir_name(media->dir));

@@ -17,5 +17,8 @@ struct sdesc_block {
 const char *sdesc_dir_name(enum sdesc_dir dir);
 /* False: the name is none of a direction. */
 bool sdesc_dir_find(enum sdesc_dir *ret, const char *name);
+/* "t38UDPRedundancy"; -ENOENT. */
+int sdesc_t38_ec_find(enum sdesc_t38_ec *ret, const char *text);
+const char *sdesc_t38_ec_name(enum sdesc_t38_ec ec); /* not of UNSAID */
 
 #endif

@@ -19,6 +19,7 @@ static const char *const transport_names[] = { "UDP", "TCP", "TLS", "WS", "WSS",
 static const char *const transport_words[] = { "udp", "tcp", "tls", "ws", "wss" };
 static const char *const srtp_names[] = { "off", "optional", "required", NULL };
 static const char *const invite_auth_names[] = { "digest", "registered_source", NULL };
+static const char *const t38_ec_names[] = { "none", "fec", "redundancy", NULL };
 static const char *const dtmf_mode_names[] = { "rfc2833", "sip_info", "in_band", NULL };
 static const char *const rpid_mode_names[] = { "disabled", "remote_party_id", "p_asserted_identity",
 					       NULL };
@@ -125,6 +126,9 @@ const struct snap_bind snap_sip_binds[] = {
 	S_SIP("video_max_bitrate", SNAP_B_U32, video_max_kbps),
 	S_SIP("srtp_support", SNAP_B_BOOL, srtp_support),
 	S_SIP("t38_passthrough", SNAP_B_BOOL, t38_passthrough),
+	S_SIP("t38_max_datagram", SNAP_B_U16, t38_max_datagram),
+	{ "t38_error_correction", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.t38_error_correction),
+	  false, 0, t38_ec_names },
 	{ "dtmf_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.dtmf_mode), false, 0,
 	  dtmf_mode_names },
 	{ "send_rpid_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.send_rpid_mode), false, 0,

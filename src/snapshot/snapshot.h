@@ -35,6 +35,8 @@ enum snap_srtp { SNAP_SRTP_OFF, SNAP_SRTP_OPTIONAL, SNAP_SRTP_REQUIRED };
 enum snap_invite_auth { SNAP_INVITE_DIGEST, SNAP_INVITE_REGISTERED_SOURCE };
 
 enum snap_rpid { SNAP_RPID_OFF, SNAP_RPID_RPID, SNAP_RPID_PAI }; /* PLT-38 */
+enum snap_t38_ec { SNAP_T38_NONE, SNAP_T38_FEC, SNAP_T38_REDUNDANCY };
+
 enum snap_dtmf { SNAP_DTMF_RFC2833, SNAP_DTMF_INFO, SNAP_DTMF_INBAND }; /* PLT-37 */
 
 struct snap_net { /* IPv4 as ::ffff:a.b.c.d */
@@ -148,6 +150,8 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	uint16_t n_local_nets;
 	bool video_enabled, srtp_support;
 	bool t38_passthrough;
+	uint8_t t38_error_correction;  /* enum snap_t38_ec: the strongest that is told */
+	uint16_t t38_max_datagram;     /* told to both sides; 0: what the other one says */
 	uint8_t dtmf_mode;	       /* enum snap_dtmf */
 	uint8_t send_rpid_mode;	       /* enum snap_rpid */
 	uint32_t video_max_kbps;       /* PLT-40 */

@@ -7,7 +7,9 @@ import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
 import { closePhones, phone, withAccount } from './lib/phones.js';
 import { header, method, status, tagOf, type SipMessage } from './lib/sipmessage.js';
+import { toneShare } from './lib/tone.js';
 import { delay, until } from './lib/wait.js';
+import { EventSocket } from './lib/ws.js';
 
 const sockets: Socket[] = [];
 
@@ -582,7 +584,7 @@ describe('T.38', () => {
       expect(linesOf(reply.body)).toBe('image t38');
       for (const text of [theirSide.remoteSdp, reply.body]) {
         expect(text).toMatch(/a=T38FaxUdpEC:t38UDPRedundancy\r\n/);
-        expect(text).toMatch(/a=T38FaxMaxDatagram:400\r\n/);
+        expect(text).toMatch(/a=T38FaxMaxDatagram:1400\r\n/); // ours, not the 400 of the machine (CHG-ENG-05)
       }
       expect(theirSide.remoteSdp).toMatch(/a=T38FaxTranscodingMMR\r\n/);
       expect(theirSide.remoteSdp).not.toContain(String(mine.port));
@@ -637,6 +639,7 @@ describe('T.38', () => {
       const call = await caller.call('102');
       const other = await incoming(callee);
       call.rtp.fill = 0x71;
+      other.rtp.fill = 0x72;
       call.rtp.start();
       other.rtp.start();
       const reply = await caller.inDialog(call, 'INVITE', sdpOf(...fax(mine.port)));
@@ -644,10 +647,79 @@ describe('T.38', () => {
       await delay(200);
       other.rtp.reset();
       call.rtp.reset();
-      await until('sound goes on', () => other.rtp.heardFill === 0x71 && call.rtp.received > 5);
+      await until('sound goes on both ways', () => other.rtp.heardFill === 0x71 && call.rtp.heardFill === 0x72);
       expect(await caller.hangup(call)).toBe(200);
     });
   }
+
+  test('a real phone that knows no fax refuses; the tones of both are heard again', async ({ pbx, phones }) => {
+    const mine = await machine();
+    const bob = await phones.start('102', { autoAnswer: true }); // says 500 Hz
+    const caller = await phone(pbx, '101');
+    const call = await caller.call('102');
+    expect(call.status).toBe(200);
+    const tone = (hz: number, seconds: number): number[] =>
+      Array.from({ length: seconds * 8000 }, (_, i) => 6000 * Math.sin((2 * Math.PI * hz * i) / 8000));
+    call.rtp.say(tone(400, 40));
+    call.rtp.records = true;
+    call.rtp.start();
+    const hears500 = (): boolean => {
+      const samples = Float32Array.from(call.rtp.sound.slice(-4000), (x) => x / 32768);
+      return samples.length === 4000 && toneShare({ rate: 8000, samples }, 500) > 0.9;
+    };
+    await until('500 Hz', hears500);
+    await bob.hears(400);
+    expect(status(await caller.inDialog(call, 'INVITE', sdpOf(...fax(mine.port))))).toBe(488);
+    await delay(300);
+    call.rtp.sound.length = 0;
+    await until('500 Hz again', hears500);
+    await bob.hears(400);
+    expect(await caller.hangup(call)).toBe(200);
+  });
+
+  const limits: [string, Record<string, unknown>, RegExp, RegExp][] = [
+    ['no size, no correction', { t38_max_datagram: 0, t38_error_correction: 'none' }, /T38FaxMaxDatagram:400\r/, /T38FaxUdpEC:t38UDPNoEC\r/],
+    ['more than the machine knows', { t38_max_datagram: 320, t38_error_correction: 'fec' }, /T38FaxMaxDatagram:320\r/, /T38FaxUdpEC:t38UDPRedundancy\r/],
+  ];
+  for (const [name, settings, size, correction] of limits) {
+    test(`[CHG-ENG-05] the system's datagram size and error correction: ${name}`, async ({ pbx }) => {
+      await withSettings(pbx, settings);
+      try {
+        const [mine, theirs] = [await machine(), await machine()];
+        const callee = await phone(pbx, '102', acceptsFax(theirs));
+        const caller = await phone(pbx, '101');
+        const call = await caller.call('102');
+        const other = await incoming(callee);
+        const reply = await caller.inDialog(call, 'INVITE', sdpOf(...fax(mine.port)));
+        expect(status(reply)).toBe(200);
+        for (const text of [other.remoteSdp, reply.body]) {
+          expect(text).toMatch(size);
+          expect(text).toMatch(correction);
+        }
+        await caller.hangup(call);
+      } finally {
+        await withSettings(pbx, { t38_max_datagram: 1400, t38_error_correction: 'redundancy' });
+      }
+    });
+  }
+
+  test('a service hears that a fax machine calls: event call.fax', async ({ pbx }) => {
+    const caller = await phone(pbx, '101');
+    const events = new EventSocket(pbx.rest.base, { 'X-authenticate': await pbx.rest.authHeader() });
+    try {
+      await events.subscribe('call.*');
+      const call = await caller.call('800');
+      const cng = Array.from({ length: 4000 }, (_, i) => 8000 * Math.sin((2 * Math.PI * 1100 * i) / 8000));
+      const pause = new Array<number>(24_000).fill(0);
+      call.rtp.say([...pause.slice(0, 4000), ...cng, ...pause, ...cng, ...pause]);
+      call.rtp.start();
+      const event = await events.event('call.fax');
+      expect(event.data).toMatchObject({ tone: 'CNG', caller: '101', called: '800' });
+      await caller.hangup(call);
+    } finally {
+      events.close();
+    }
+  });
 
   test('with pass-through off: 488, the other side is not asked', async ({ pbx }) => {
     await withSettings(pbx, { t38_passthrough: false });

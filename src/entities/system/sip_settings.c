@@ -184,10 +184,14 @@ static const struct sch_field fields[] = {
 	  .label = { "Abilita T.38 passthrough", "T.38 pass-through" } },
 	{ .name = "t38_max_datagram", .type = SCH_INT, .min = 0, .max = 65535, .def = "1400",
 	  .group = "t38", .visible_if = "t38_passthrough=true",
-	  .label = { "Dimensione massima del datagramma", "Maximum datagram size" } },
+	  .label = { "Dimensione massima del datagramma", "Maximum datagram size" },
+	  .help = { "Annunciata a entrambe le parti, qualunque cosa dica l'altra; 0: ciò che dice l'altra",
+		    "Told to both sides whatever the other one says; 0: what the other one says" } },
 	{ .name = "t38_error_correction", .type = SCH_ENUM, .values = t38_modes,
 	  .def = "redundancy", .group = "t38", .visible_if = "t38_passthrough=true",
-	  .label = { "Correzione d'errore", "Error correction" } },
+	  .label = { "Correzione d'errore", "Error correction" },
+	  .help = { "La più forte che si annuncia; se l'altra parte ne sa una più debole, resta quella",
+		    "The strongest that is told; a weaker one of the other side stays" } },
 
 	{ .name = "system_codecs", .type = SCH_ENUM_LIST, .values = all_codecs, .group = "codecs",
 	  .def = "[\"PCMU\",\"PCMA\",\"GSM\",\"G729\",\"G726\",\"G722\",\"OPUS\",\"H261\",\"H263\","

@@ -530,6 +530,37 @@ static void fax_passes_with_all_it_says(void **state)
 				 "a=T38FaxUdpEC:t38UDPFEC\r\n");
 }
 
+/* CHG-ENG-05: a size of ours for both sides; error correction is told away, never added. */
+static void fax_is_told_the_systems_limits(void **state)
+{
+	static const struct {
+		enum sdesc_t38_ec most;
+		const char *said, *told;
+	} rows[] = {
+		{ SDESC_T38_REDUNDANCY, "a=T38FaxUdpEC:t38UDPFEC\r\n", "a=T38FaxUdpEC:t38UDPRedundancy\r\n" },
+		{ SDESC_T38_REDUNDANCY, "a=T38FaxUdpEC:T38UDPRedundancy\r\n",
+		  "a=T38FaxUdpEC:t38UDPRedundancy\r\n" },
+		{ SDESC_T38_FEC, "a=T38FaxUdpEC:t38UDPRedundancy\r\n", "a=T38FaxUdpEC:t38UDPRedundancy\r\n" },
+		{ SDESC_T38_NONE, "a=T38FaxUdpEC:t38UDPRedundancy\r\n", "a=T38FaxUdpEC:t38UDPNoEC\r\n" },
+		{ SDESC_T38_FEC, "", "" },
+		{ SDESC_T38_FEC, "a=T38FaxUdpEC:strange\r\n", "" },
+	};
+	char said[200], told[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct neg_side of = side(&alaw);
+
+		of.t38_max_datagram = 1400;
+		of.t38_ec = rows[i].most;
+		(void)snprintf(said, sizeof(said), PHONE "m=image 7000 udptl t38\r\na=T38FaxMaxDatagram:72\r\n%s",
+			       rows[i].said);
+		(void)snprintf(told, sizeof(told),
+			       HEAD "m=image 10000 udptl t38\r\na=T38FaxMaxDatagram:1400\r\n%s", rows[i].told);
+		assert_string_equal(offer(said, &of, &of), told);
+		assert_string_equal(answer(PHONE FAX, &of, said), told);
+	}
+}
+
 static void fax_is_refused_when_it_is_off_or_not_wanted(void **state)
 {
 	struct neg_side of = side(&alaw);
@@ -588,6 +619,7 @@ int main(void)
 		cmocka_unit_test(lines_keep_their_place),
 		cmocka_unit_test(a_number_keeps_its_meaning_in_a_session),
 		cmocka_unit_test(fax_passes_with_all_it_says),
+		cmocka_unit_test(fax_is_told_the_systems_limits),
 		cmocka_unit_test(fax_is_refused_when_it_is_off_or_not_wanted),
 		cmocka_unit_test(a_held_line_is_told_from_one_that_listens),
 	};
