@@ -80,6 +80,7 @@ const pairs: [string, string, string][] = [
   ['PRACK and a reliable 183 on both legs (RFC 3262)', 'uac_prack', 'uas_prack'],
   ['hold and back by UPDATE (RFC 3311)', 'uac_update', 'uas_answer'],
   ['a session timer that the caller refreshes (RFC 4028)', 'uac_session_timer', 'uas_answer'],
+  ['session timers that both phones refresh themselves (RFC 4028)', 'uac_session_timer', 'uas_session_timer'],
   ['an INVITE without offer (RFC 3261 section 13.2.1)', 'uac_delayed_offer', 'uas_answer'],
   ['a re-INVITE with another codec', 'uac_reinvite', 'uas_answer'],
   ['CANCEL while it rings', 'uac_cancel', 'uas_cancel'],

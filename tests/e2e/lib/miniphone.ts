@@ -36,6 +36,8 @@ export type MiniOptions = {
   onRequest?: (phone: MiniPhone, call: MiniCall, message: SipMessage) => boolean;
   /** A provisional response of a call it makes. */
   onProvisional?: (phone: MiniPhone, call: MiniCall, message: SipMessage) => void;
+  /** More header lines, of all that it sends. */
+  lines?: string[];
   /** Extensions it knows ("100rel"). */
   supported?: string;
 };
@@ -115,10 +117,10 @@ export class MiniPhone {
   }
 
   private get always(): string[] {
-    const { userAgent, allow, supported } = this.options;
+    const { userAgent, allow, supported, lines } = this.options;
     return [
       'Max-Forwards: 70', ...(userAgent ? [`User-Agent: ${userAgent}`] : []), ...(allow ? [`Allow: ${allow}`] : []),
-      ...(supported ? [`Supported: ${supported}`] : []),
+      ...(supported ? [`Supported: ${supported}`] : []), ...(lines ?? []),
     ];
   }
 
@@ -313,7 +315,7 @@ export class MiniPhone {
       ...(message.headers.get('record-route') ?? []).map((route) => `Record-Route: ${route}`),
       `From: ${header(message, 'from')}`, `To: ${to}${tag && !tagOf(to) ? `;tag=${tag}` : ''}`,
       `Call-ID: ${header(message, 'call-id')}`, `CSeq: ${header(message, 'cseq')}`, `Contact: ${this.contact}`,
-      ...(this.options.allow ? [`Allow: ${this.options.allow}`] : []),
+      ...(this.options.allow ? [`Allow: ${this.options.allow}`] : []), ...(this.options.lines ?? []),
       ...(body ? ['Content-Type: application/sdp'] : []), `Content-Length: ${Buffer.byteLength(body)}`, '', body,
     ].join('\r\n'));
   }
