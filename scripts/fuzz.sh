@@ -1,6 +1,8 @@
 #!/bin/sh
-# Runs every fuzz target for FUZZ_SECONDS (default 30), as many at a time as there are cores. New inputs
-# are kept in build/fuzz-corpus; a crash leaves its input in build/fuzz-crashes: make it a test.
+# Runs every fuzz target for FUZZ_SECONDS (default 30), as many at a time as there are cores. Each begins with what
+# was found before (tests/fuzz/seeds, see scripts/fuzz-seeds.sh) and with tests/fuzz/corpus. New inputs are kept in
+# build/fuzz-corpus; a crash leaves its input in build/fuzz-crashes: make it a test. FUZZ_SEED makes a run like the
+# one before it; without, each goes another way.
 set -u
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-30}
@@ -16,9 +18,10 @@ mkdir -p build/fuzz-crashes build/fuzz-logs
 
 fuzz_one() {
 	mkdir -p "build/fuzz-corpus/$1"
+	[ ! -f "tests/fuzz/seeds/$1.tar.gz" ] || tar -xzf "tests/fuzz/seeds/$1.tar.gz" -C build/fuzz-corpus
 	seeds=
 	[ -d "tests/fuzz/corpus/$1" ] && seeds="tests/fuzz/corpus/$1"
-	"build/fuzz/tests/fuzz/fuzz_$1" "build/fuzz-corpus/$1" $seeds -max_total_time="$seconds" \
+	"build/fuzz/tests/fuzz/fuzz_$1" "build/fuzz-corpus/$1" $seeds -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" \
 		-timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
 		-artifact_prefix="build/fuzz-crashes/$1-" >"build/fuzz-logs/$1.log" 2>&1
 	echo $? >"build/fuzz-logs/$1.status"
