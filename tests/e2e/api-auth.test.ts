@@ -147,7 +147,7 @@ describe('the signed header', () => {
 });
 
 describe('who may use the API', () => {
-  test('[API-08] [BASE-69] without API access, disabled: the same 401; the browser login is judged by itself', async () => {
+  test('[API-08] without API access, disabled: the same 401; the browser login is judged by itself', async () => {
     const { id, client } = await makeUser(pbx(), 'carlo', { fields: { gui_access: true } });
     expect((await client.call('GET', `${V2}/session`)).status).toBe(200);
     const strange = await signed(xAuthenticate({ ...client.credentials, username: 'stranger' }, await salt()), `${V2}/session`);
@@ -262,7 +262,7 @@ describe('representations', () => {
     for (const one of [first, trap, made]) await pbx().rest.ok('DELETE', `${V2}/extension/${row(one).id}`);
   });
 
-  test('[API-11] ETag: 304 when nothing changed, 412 when somebody was faster', async () => {
+  test('[D-229] ETag: 304 when nothing changed, 412 when somebody was faster', async () => {
     const path = `${V2}/extension/${await pbx().idOf('extension', 'number', '104')}`;
     const first = await pbx().rest.call('GET', path);
     const tag = first.headers['etag'] ?? '';
@@ -283,7 +283,7 @@ describe('representations', () => {
     expect(same.status).toBe(304);
   });
 
-  test('[API-11] what is not right is refused with 400, 404, 405, 406, 413, 415 and never 500', async () => {
+  test('[D-226] what is not right is refused with 400, 404, 405, 406, 413, 415 and never 500', async () => {
     const rest = pbx().rest;
     const call = async (method: string, path: string, options = {}): Promise<Reply> => rest.call(method, path, options);
     expect((await call('GET', '/rest/nothing')).status).toBe(404);
@@ -312,7 +312,7 @@ describe('representations', () => {
     }
   });
 
-  test('[API-11] unknown fields and control characters are named in the answer; all errors at once', async () => {
+  test('[D-227] unknown fields and control characters are named in the answer; all errors at once', async () => {
     const body = { number: '101', nonsense: 1, first_name: 'a\tb', last_name: 'c\r\nd', busy_level: 'many' };
     const reply = await pbx().rest.call('POST', `${V2}/extension`, { body });
     expect(reply.status).toBe(422);
@@ -326,7 +326,7 @@ describe('representations', () => {
     expect(problem(italian).errors?.[0]?.message).not.toBe(problem(reply).errors?.[0]?.message);
   });
 
-  test('[API-11] a user that exists: 400 and a readable message; a missing mandatory field is refused', async () => {
+  test('[D-227] a user that exists: 400 and a readable message; a missing mandatory field is refused', async () => {
     const role = await roleId(pbx().rest, 'Tenant User');
     const body = { username: 'admin', password: PASSWORD, role };
     const again = await pbx().rest.call('POST', '/rest/user', { body });
@@ -338,7 +338,7 @@ describe('representations', () => {
     expect(problem(missing).errors?.map((error) => error.field)).toEqual(['username']);
   });
 
-  test('[API-11] a POST repeated with its Idempotency-Key makes one object', async () => {
+  test('[D-230] a POST repeated with its Idempotency-Key makes one object', async () => {
     const send = (): Promise<Reply> => pbx().rest.call('POST', `${V2}/routingClass`, {
       body: { name: 'once' }, headers: { 'Idempotency-Key': 'key-1' } });
     const [first, second] = [await send(), await send()];

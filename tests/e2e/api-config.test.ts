@@ -64,7 +64,7 @@ describe('save and apply', () => {
     expect(items(await pbx().rest.ok('GET', `${V2}/extension?number=402`))).toEqual([]);
   });
 
-  test('[API-11] many writes are one reload: they are applied by themselves, once', async () => {
+  test('[D-052] many writes are one reload: they are applied by themselves, once', async () => {
     const before = await revision();
     const reloads = (): number => (pbx().output.match(/web\.applied/g) ?? []).length;
     const had = reloads();

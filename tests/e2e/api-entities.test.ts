@@ -334,7 +334,7 @@ describe('on SQLite', () => {
     expect((await rest.call('PATCH', `${V2}/account/${id}`, { body: { label: 'x' } })).status).toBe(200);
   });
 
-  test('[BASE-70] [BASE-74] the roles and users of a new tenant are there, and cannot be changed or deleted', async () => {
+  test('[BASE-70] the roles and users of a new tenant are there, and cannot be changed or deleted', async () => {
     const roles = items(await get(`${V2}/role`)).filter((one) => !String(one['description']).startsWith('role-'));
     const names = roles.map((one) => one['description']);
     expect(names).toEqual(expect.arrayContaining(['PBX administrator', 'Tenant User', 'Tenant privacy administrator',

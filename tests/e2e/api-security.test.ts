@@ -72,7 +72,7 @@ test('[PLT-09] the password of one self: checked, changed, other sessions end', 
   await Session.login(pbx().rest.base, 'paolo', 'Another-Passw0rd');
 });
 
-test('[PLT-10] with a change of the password due, the pages open nothing else', async () => {
+test('with a change of the password due, the pages open nothing else', async () => {
   await pbx().rest.ok('POST', `${V2}/role`, { description: 'engineer', priority: 1, permissions: { extensions: 'write', call_log_view: 'read' } });
   await makeUser(pbx(), 'due', { role: 'engineer', fields: { force_password_change: true } });
   const session = await Session.login(pbx().rest.base, 'due', PASSWORD);

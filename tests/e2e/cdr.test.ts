@@ -67,7 +67,7 @@ describe('by URL', () => {
     expect(await calls('/rest/cdr')).toEqual(await calls('/rest/cdr/summary'));
   });
 
-  test('[PUB-04] [API-11] bad years, months, days and formats: 400 and a message that names the part', async () => {
+  test('[PUB-04] bad years, months, days and formats: 400 and a message that names the part', async () => {
     const bad: [string, RegExp][] = [
       ['/abcd', /year/], ['/20', /year/], ['/2026-2025', /year/], ['/2026-', /year/], ['/99999', /year/],
       ['/2026/13', /month/], ['/2026/00', /month/], ['/2026/1a', /month/], ['/2026/05-04', /month/],
@@ -205,7 +205,7 @@ describe('who sees what', () => {
     expect((await get('/rest/cdr/summary', 'application/json', client)).status).toBe(403);
   });
 
-  test('[PLT-58] the page of the register: pages, search, period', async () => {
+  test('the page of the register: pages, search, period', async () => {
     const page = async (query: string): Promise<{ items: Call[]; total: number }> =>
       (await pbx().rest.ok('GET', `${V2}/cdr?${query}`)).json as { items: Call[]; total: number };
     const first = await page('page_size=2');

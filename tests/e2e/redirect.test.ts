@@ -48,7 +48,7 @@ describe('302', () => {
     call.rtp.start();
     other.rtp.start();
     await until('both hear each other', () => call.rtp.heardFill === 0x42 && other.rtp.heardFill === 0x41);
-    // Who calls is shown, and no Diversion header (CHG-SVC-03).
+    // Who calls is shown, and no Diversion header.
     const invite = target.seen.find((m) => method(m) === 'INVITE') as SipMessage;
     expect(header(invite, 'p-asserted-identity')).toContain('sip:101@');
     expect(header(invite, 'diversion')).toBe('');

@@ -1,4 +1,4 @@
-// A browser is a phone: SIP over WSS, ICE, DTLS-SRTP, Opus (APP-04, APP-110, CHG-ENG-03).
+// A browser is a phone: SIP over WSS, ICE, DTLS-SRTP, Opus (APP-110, CHG-ENG-03).
 import { createSocket } from 'node:dgram';
 
 import { afterAll, afterEach, describe, expect } from 'vitest';

@@ -1,4 +1,4 @@
-// SIP over WebSocket on the web port (APP-04, APP-110, D-082, D-084).
+// SIP over WebSocket on the web port (APP-110, D-082, D-084).
 import { afterAll, afterEach, describe, expect } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
 
@@ -193,7 +193,7 @@ describe('/ws-sip', () => {
   });
 });
 
-describe('WebSocket ports of the SIP settings (PLT-36, APP-110, D-082)', () => {
+describe('WebSocket ports of the SIP settings (APP-110, D-082)', () => {
   const tries = async (url: string): Promise<string> => {
     const socket = new WebSocket(url, 'sip', { rejectUnauthorized: false });
     sockets.push(socket);

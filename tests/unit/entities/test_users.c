@@ -265,7 +265,7 @@ int main(void)
 			    passwords_are_verifiers),
 		TESTDB_BOTH("[BASE-70] predefined users and roles stay", predefined_users_and_roles_stay),
 		TESTDB_BOTH("[BASE-76] roles hold every permission", roles_are_complete_and_closed),
-		TESTDB_BOTH("[CHG-SEC-05] a power user stays below himself",
+		TESTDB_BOTH("[CHG-SEC-05] [BASE-74] a power user stays below himself",
 			    a_power_user_stays_below_himself),
 		TESTDB_BOTH("[PLT-26] a tenant has all that it needs", a_tenant_has_all_that_it_needs),
 	};

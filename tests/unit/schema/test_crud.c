@@ -443,7 +443,7 @@ int main(void)
 		TESTDB_BOTH("GET followed by PUT changes nothing", a_get_put_back_changes_nothing),
 		TESTDB_BOTH("[BASE-32] template values are inherited, overrides survive their change",
 			    templates_are_inherited_and_overridden),
-		TESTDB_BOTH("[API-11] every problem of a body is told at once, control characters refused",
+		TESTDB_BOTH("[D-227] every problem of a body is told at once, control characters refused",
 			    all_problems_are_told_at_once),
 		TESTDB_BOTH("[BASE-25] extension, account and user names are unique in their scopes",
 			    uniqueness_has_its_scope),

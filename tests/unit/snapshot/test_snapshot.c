@@ -830,7 +830,7 @@ int main(void)
 			    settings_of_the_node_reach_every_account),
 		TESTDB_BOTH("[BASE-80] what is not applied is not seen",
 			    what_is_not_applied_is_not_seen),
-		TESTDB_BOTH("[BASE-45] [PLT-51] broken values are never generous",
+		TESTDB_BOTH("[BASE-45] broken values are never generous",
 			    broken_values_are_never_generous),
 		TESTDB_BOTH("what is played has a path", what_is_played_has_a_path),
 		TESTDB_BOTH("[D-367] an extension hears its user's language",

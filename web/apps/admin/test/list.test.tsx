@@ -21,7 +21,7 @@ test('the list shows the columns of the schema, titles of references, and keeps 
   expect(within(table).getByRole('link', { name: '104' })).toBeVisible();
 });
 
-test('[CHG-GUI-03] deleting what is in use lists who uses it', async () => {
+test('deleting what is in use lists who uses it', async () => {
   await openPage('/config/extensionTemplate/1');
   const user = newUser();
   await user.click(await screen.findByRole('button', { name: 'Delete' }));

@@ -125,7 +125,7 @@ test('destinations offer what the place allows and the product has', () => {
   expect(readDestination('extension')).toBeNull();
 });
 
-test('[PLT-58] the address of a list says everything that a reload must keep', () => {
+test('the address of a list says everything that a reload must keep', () => {
   const address = 'page=3&size=100&sort=-number&q=ada&cols=number,email&f.enabled=true';
   const state = readListState(new URLSearchParams(address), extension);
   expect(state).toEqual({
@@ -182,7 +182,7 @@ test('[PUB-04] [D-213] the export of a month has the address that other programs
   expect(exportUrl('detailed', { year: 2026, month: 3 })).toBe('/rest/cdr/detailed/2026/03?separator=%3B&bom=true');
 });
 
-test('[PLT-58] months are offered newest first, also an older one that the address names', () => {
+test('months are offered newest first, also an older one that the address names', () => {
   const now = new Date(2026, 0, 15);
   expect(monthsBack(now, 2, { year: 2026, month: 1 })).toEqual([{ year: 2026, month: 1 }, { year: 2025, month: 12 }]);
   expect(monthsBack(now, 2, { year: 2019, month: 5 })).toHaveLength(3);

@@ -18,7 +18,7 @@ test('[D-364] a secret is masked, not sent, and shown on a click', async () => {
   expect(page.writes[0]?.body).toEqual({ label: 'desk', overrides: [] });
 });
 
-test('[BASE-43] a generated SIP secret is strong and says so', async () => {
+test('a generated SIP secret is strong and says so', async () => {
   await openPage('/config/account/1', { language: 'it' });
   const user = newUser();
   await user.click(await screen.findByRole('button', { name: 'Genera' }));

@@ -41,7 +41,7 @@ test('a lost session is reported, a refused log-in is not', async () => {
   expect(refused.onUnauthorized).not.toHaveBeenCalled();
 });
 
-test('[API-11] a problem document becomes an error with its fields', async () => {
+test('[D-227] a problem document becomes an error with its fields', async () => {
   const { api } = apiThat(422, { title: 'Invalid', detail: 'Two fields', errors: [{ field: 'number', code: 'required', message: 'Fill in' }, { field: null }] });
   const error = await errorOf(api.config.revision('tenant'));
   expect(error.message).toBe('Two fields');

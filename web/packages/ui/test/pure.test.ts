@@ -9,7 +9,7 @@ test('moving an item keeps all items', () => {
   expect(moved([], 0, 1)).toEqual([]);
 });
 
-test('[BASE-43] the strength of a secret grows with what must be guessed', () => {
+test('the strength of a secret grows with what must be guessed', () => {
   expect(passwordStrength('')).toBe(0);
   expect(passwordStrength('1234')).toBe(0);
   expect(passwordStrength('abcdefghijklmnop')).toBe(0);
