@@ -168,13 +168,18 @@ describe('tones', () => {
     const { caller, call, far } = await talk(pbx, {}, { codecs, noEvents: true });
     far.rtp.payloadType = 96;
     far.rtp.eventType = 110;
-    for (const digit of '73') await call.rtp.press(digit, 200);
+    const pressedMs: number[] = [];
+    for (const digit of '73') {
+      const begun = performance.now();
+      await call.rtp.press(digit, 200);
+      pressedMs.push(performance.now() - begun);
+    }
     await until('both keys', () => far.rtp.events.length >= 2);
     await delay(300);
     expect(far.rtp.digits).toBe('73');
     for (const { duration } of far.rtp.events) {
       expect(duration / 48).toBeGreaterThan(150);
-      expect(duration / 48).toBeLessThan(260);
+      expect(duration / 48).toBeLessThan(Math.max(...pressedMs)); // with its three ends, 260
     }
     await caller.hangup(call);
   });

@@ -71,7 +71,7 @@ describe('quality', () => {
       expect(leg.rx_packets).toBeGreaterThan(200);
       expect(Math.abs(leg.tx_packets - leg.rx_packets)).toBeLessThan(60);
       expect(leg.rtt_ms).toBeGreaterThan(0);
-      expect(leg.rtt_ms).toBeLessThan(100);
+      expect(leg.rtt_ms).toBeLessThan(1000); // the phone may wait for the processor
       expect(leg.mos).toBeGreaterThan(4.2);
       expect(leg.mos_min).toBeGreaterThan(3.5);
     }

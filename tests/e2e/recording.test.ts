@@ -128,6 +128,7 @@ describe('recordings', () => {
 
   test('mono has both; a pause leaves a hole; it ends with the call', async ({ pbx, phones }) => {
     const { alice, id } = await conversation(pbx, phones);
+    const begun = performance.now();
     const file = fileOf(await pbx.ctl('record', id, 'start', '--mono'));
     await delay(1200);
     await pbx.ctl('record', id, 'pause');
@@ -138,7 +139,7 @@ describe('recordings', () => {
     const wav = readRecording(await whenThere(join(folder(pbx), file)));
     expect(wav.channels).toHaveLength(1);
     expect(wav.seconds).toBeGreaterThan(2);
-    expect(wav.seconds).toBeLessThan(4);
+    expect(wav.seconds).toBeLessThan((performance.now() - begun) / 1000 - 1.8); // without the pause
     expect(share(wav, 0, 400)).toBeGreaterThan(0.3);
     expect(share(wav, 0, 500)).toBeGreaterThan(0.3);
     const { media } = await pbx.ctlJson<{ media: Row }>('status');
@@ -150,6 +151,7 @@ describe('recordings', () => {
 
   test('Opus: whole pages from head to end, as long as what was said', async ({ pbx, phones }) => {
     const { id } = await conversation(pbx, phones);
+    const begun = performance.now();
     const file = fileOf(await pbx.ctl('record', id, 'start', '--opus'));
     expect(file).toMatch(/\.opus$/);
     await delay(2000);
@@ -163,7 +165,7 @@ describe('recordings', () => {
     expect(last?.isLast).toBe(true);
     const seconds = ((last?.granule ?? 0) - preSkip) / 48_000;
     expect(seconds).toBeGreaterThan(1.7);
-    expect(seconds).toBeLessThan(4);
+    expect(seconds).toBeLessThan((performance.now() - begun) / 1000 + 0.1);
     expect(pages.reduce((sum, page) => sum + page.body.length, 0) / seconds).toBeLessThan(10_000);
   });
 
