@@ -179,7 +179,7 @@ describe('tones', () => {
     expect(far.rtp.digits).toBe('73');
     for (const { duration } of far.rtp.events) {
       expect(duration / 48).toBeGreaterThan(150);
-      expect(duration / 48).toBeLessThan(Math.max(...pressedMs)); // with its three ends, 260
+      expect(duration / 48).toBeLessThan(Math.max(...pressedMs) + 60);
     }
     await caller.hangup(call);
   });
