@@ -216,6 +216,25 @@ describe('during the call', () => {
     await caller.hangup(call);
   });
 
+  test('a suite in use stays, though a re-INVITE names another one first', async ({ pbx }) => {
+    await srtp(pbx, { '101': 'required', '102': 'off' });
+    const callee = await phone(pbx, '102');
+    const caller = await phone(pbx, '101');
+    const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
+    const other = await calleeOf(callee);
+    await bothHear(call, other);
+    const reply: SipMessage = await caller.inDialog(call, 'INVITE', caller.sdp(call.rtp, {
+      proto: 'RTP/SAVP',
+      attributes: [new SrtpKeys('AEAD_AES_256_GCM').line(1), call.rtp.tx?.line(7) ?? ''],
+    }));
+    expect(status(reply)).toBe(200);
+    expect(reply.body).toContain('a=crypto:7 AES_CM_128_HMAC_SHA1_80 ');
+    call.rtp.reset();
+    other.rtp.reset();
+    await bothHear(call, other);
+    await caller.hangup(call);
+  });
+
   test('a crash of the switch does not touch encrypted sound', async ({ pbx }) => {
     const { call, other } = await encryptedToPlain(pbx);
     await bothHear(call, other);
