@@ -8,7 +8,7 @@ export default defineConfig({
     environmentOptions: { jsdom: { url: 'https://pbx.example/' } },
     include: ['packages/*/test/**/*.test.ts', 'packages/*/test/**/*.test.tsx', 'apps/*/test/**/*.test.{ts,tsx}'],
     setupFiles: ['./apps/admin/test/setup.ts'],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     restoreMocks: true,
   },
 });

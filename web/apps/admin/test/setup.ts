@@ -53,7 +53,7 @@ File.prototype.text = function text(this: File): Promise<string> {
 
 /* A form has hundreds of elements; asking jsdom for the style of each one's ancestors takes seconds. */
 configure({
-  asyncUtilTimeout: 15_000,
+  asyncUtilTimeout: 40_000,
   defaultHidden: true,
   /* Printing the whole form with an error takes longer than the test. */
   getElementError: (message) => new Error(message ?? 'no such element'),
