@@ -236,6 +236,21 @@ static void numbers_wrap(void **state)
 	sim_close(&sim);
 }
 
+/* A copy of what was played tells nothing of the network's delay. */
+static void a_double_of_what_was_played_is_not_late(void **state)
+{
+	struct sim sim;
+
+	sim_open(&sim, 160, 3);
+	sim_run(&sim, 2000, steady);
+	for (int i = 0; i < 20; i++)
+		put(&sim, &(struct flight){ .at_us = sim.tick_us, .seq = sim.last_seq, .ssrc = sim.ssrc, .span = 160,
+					    .ts = sim.ts - 160u * (uint16_t)(sim.seq - sim.last_seq) });
+	assert_int_equal(jitter_stats(sim.jitter)->twice, 20);
+	assert_int_equal(jitter_stats(sim.jitter)->late, 0);
+	sim_close(&sim);
+}
+
 static void the_delay_follows_the_spread_of_arrivals(void **state)
 {
 	struct sim sim;
@@ -485,6 +500,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_steady_stream_plays_whole_with_little_delay),
 		cmocka_unit_test(numbers_wrap),
+		cmocka_unit_test(a_double_of_what_was_played_is_not_late),
 		cmocka_unit_test(the_delay_follows_the_spread_of_arrivals),
 		cmocka_unit_test(what_is_lost_is_told_to_the_sample),
 		cmocka_unit_test(disorder_and_doubles_do_no_harm),

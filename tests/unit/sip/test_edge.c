@@ -104,6 +104,18 @@ static void accounts_authenticate_register_and_invite(void **state)
 	assert_int_equal(fix->invite_account, 3);
 }
 
+static void who_knows_sha_256_is_offered_nothing_weaker(void **state)
+{
+	struct fix *fix = *state;
+
+	assert_int_equal(send_method(fix, "INVITE", NULL), 401);
+	assert_true(fix_has(fix, "algorithm=MD5") && fix_has(fix, "algorithm=SHA-256"));
+	assert_int_equal(invite(fix, "a0", DIGEST_SHA256, "pw"), 486);
+	assert_int_equal(send_method(fix, "INVITE", "X-Round: 2\r\n"), 401);
+	assert_true(fix_has(fix, "algorithm=SHA-256"));
+	assert_false(fix_has(fix, "algorithm=MD5"));
+}
+
 static void refusals_do_not_tell_which_part_was_wrong(void **state)
 {
 	static const char *const users[] = { "a0", "nobody" };
@@ -549,6 +561,7 @@ int main(void)
 		T("requests of dialogs go to the handler, strangers' get 481",
 		  requests_of_dialogs_go_to_the_handler),
 		T("[BASE-29] accounts authenticate REGISTER and INVITE", accounts_authenticate_register_and_invite),
+		T("who knows SHA-256 is offered nothing weaker", who_knows_sha_256_is_offered_nothing_weaker),
 		T("[D-066] wrong password and unknown account are answered alike",
 		  refusals_do_not_tell_which_part_was_wrong),
 		T("[D-066] a disabled account is 403", disabled_account_is_403),
