@@ -171,12 +171,14 @@ describe('what a phone is offered', () => {
 });
 
 /** 101 with keys talks to 102 without. */
-async function encryptedToPlain(pbx: Pbx): Promise<{ caller: MiniPhone; call: MiniCall; other: MiniCall }> {
+async function encryptedToPlain(pbx: Pbx): Promise<{
+  caller: MiniPhone; callee: MiniPhone; call: MiniCall; other: MiniCall;
+}> {
   await srtp(pbx, { '101': 'required', '102': 'off' });
   const callee = await phone(pbx, '102');
   const caller = await phone(pbx, '101');
   const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
-  return { caller, call, other: await calleeOf(callee) };
+  return { caller, callee, call, other: await calleeOf(callee) };
 }
 
 describe('during the call', () => {
@@ -217,11 +219,7 @@ describe('during the call', () => {
   });
 
   test('a suite in use stays, though a re-INVITE names another one first', async ({ pbx }) => {
-    await srtp(pbx, { '101': 'required', '102': 'off' });
-    const callee = await phone(pbx, '102');
-    const caller = await phone(pbx, '101');
-    const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
-    const other = await calleeOf(callee);
+    const { caller, call, other } = await encryptedToPlain(pbx);
     await bothHear(call, other);
     const reply: SipMessage = await caller.inDialog(call, 'INVITE', caller.sdp(call.rtp, {
       proto: 'RTP/SAVP',
@@ -236,7 +234,7 @@ describe('during the call', () => {
   });
 
   test('a crash of the switch does not touch encrypted sound', async ({ pbx }) => {
-    const { call, other } = await encryptedToPlain(pbx);
+    const { caller, callee, call, other } = await encryptedToPlain(pbx);
     await bothHear(call, other);
     const old = pbx.childPid('switch') ?? 0;
     process.kill(old, 'SIGKILL');
