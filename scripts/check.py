@@ -34,7 +34,6 @@ UNCALLED = {
     'media_adopt', 'media_orphans',
     # one interface to two databases is complete for every type of column
     'db_blob', 'db_col_blob', 'db_col_real', 'db_error_constraint', 'db_real', 'db_sql_blob',
-    'audio_tell_said',
     # tests drive the clock and look inside
     'clk_advance_ms', 'clk_drive', 'clk_release', 'fiber_stacks', 'inv_count', 'writer_applied',
 }

@@ -59,11 +59,10 @@ void audio_speak(struct relay *relay, struct stream *stream, const struct audio_
 const struct audio_frame *audio_said(const struct stream *stream);
 
 /*
- * Music is encoded beforehand and does not come by audio_speak(). Who sends such packets tells what is
- * in them when somebody wants to know.
+ * Somebody wants audio_said(). Sounds are encoded beforehand and would not be in it: who plays one then
+ * gives it to audio_speak() instead.
  */
 bool audio_said_wanted(const struct stream *stream);
-void audio_tell_said(struct stream *stream, const struct audio_frame *frame);
 
 /* The phone reports that so much of what it is sent was lost of late: Opus then repeats more. */
 void audio_lost(struct stream *stream, unsigned percent);
