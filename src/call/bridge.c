@@ -50,6 +50,12 @@ static bool is_empty(const struct sdesc *offer)
 	return true;
 }
 
+/* A leg may end while its answer is being worked out. */
+static int say_yes(const struct leg *leg, const char *text)
+{
+	return leg->inv ? inv_reanswer(leg->inv, 200, "OK", text) : -ECONNRESET;
+}
+
 /* Out of what the other side has; every line given up (port 0) is agreed to as well. */
 static int local_answer(struct sdesc **ret, struct call *call, struct leg *leg, struct sdesc *offer)
 {
@@ -83,7 +89,7 @@ static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offe
 	if (!text)
 		return -EMSGSIZE;
 
-	err = inv_reanswer(leg->inv, 200, "OK", text);
+	err = say_yes(leg, text);
 	if (!err)
 		set_hold(call, leg, leg_media_holds(leg));
 
@@ -92,7 +98,8 @@ static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offe
 
 /* ------------------------------------------------------------------ new media */
 
-/* Waits for the answer to what we offered the other leg; deals with little else meanwhile. */
+/* Waits for the answer to what we offered the other leg; deals with little else meanwhile. -ECONNRESET:
+ * there is nothing left to agree on, which the next event says. */
 static int wait_reanswer(struct call *call, const struct leg *other, struct call_event **ret)
 {
 	uint64_t deadline_ms = clk_mono_ms() + REOFFER_WAIT_MS;
@@ -108,12 +115,12 @@ static int wait_reanswer(struct call *call, const struct leg *other, struct call
 			*ret = event;
 			return 0;
 		}
-		if (event->type == CALL_EV_OFFER) /* RFC 3261 section 14.2: one exchange at a time */
-			(void)inv_reanswer(event->leg->inv, 491, "Request Pending", NULL);
-		if (event->type == CALL_EV_ENDED && event->leg == other) {
-			mem_deref(event);
+		if (event->type == CALL_EV_ENDED || event->type == CALL_EV_MEDIA_LOST) {
+			call_put_back(call, event);
 			return -ECONNRESET;
 		}
+		if (event->type == CALL_EV_OFFER && event->leg->inv) /* RFC 3261 section 14.2: one at a time */
+			(void)inv_reanswer(event->leg->inv, 491, "Request Pending", NULL);
 		mem_deref(event);
 	}
 }
@@ -148,9 +155,13 @@ static void take_back(struct saved *saved, struct leg *leg, struct leg *other)
 static int reoffer(struct sdesc **ret, struct call *call, struct leg *leg, const struct sdesc *desc)
 {
 	struct call_event *event = NULL;
-	const char *text = leg_media_print_offer(leg, desc);
-	int err = text ? inv_reoffer(leg->inv, text, NULL) : -EMSGSIZE;
+	const char *text;
+	int err;
 
+	if (!leg->inv)
+		return -ECONNRESET;
+	text = leg_media_print_offer(leg, desc);
+	err = text ? inv_reoffer(leg->inv, text, NULL) : -EMSGSIZE;
 	if (!err || err == -EAGAIN) /* kept, and sent when the exchange under way has ended */
 		err = wait_reanswer(call, leg, &event);
 	if (err)
@@ -192,7 +203,7 @@ static int agree(struct call *call, struct leg *leg, struct sdesc *offer, struct
 		return -EMSGSIZE;
 
 	leg_media_bridge(leg, other);
-	err = inv_reanswer(leg->inv, 200, "OK", text);
+	err = say_yes(leg, text);
 	if (!err) {
 		set_hold(call, leg, leg_media_holds(leg));
 		set_hold(call, other, leg_media_holds(other));
@@ -254,7 +265,8 @@ static int ask(struct call *call, struct leg *leg, struct sdesc *offer, struct l
 	if (less) {
 		err = answer_locally(call, leg, offer);
 	} else if (theirs) {
-		(void)inv_reanswer(leg->inv, 488, "Not Acceptable Here", NULL);
+		if (leg->inv)
+			(void)inv_reanswer(leg->inv, 488, "Not Acceptable Here", NULL);
 		err = give_back(call, other, leg, &saved);
 	}
 
@@ -358,7 +370,7 @@ static int offer_again(struct call *call, struct leg *leg)
 	if (other && other->remote)
 		leg_media_pair(leg, other, &lines);
 	text = leg_media_print_offer(leg, desc);
-	err = text ? inv_reanswer(leg->inv, 200, "OK", text) : -EMSGSIZE;
+	err = text ? say_yes(leg, text) : -EMSGSIZE;
 
 out:
 	mem_deref(wanted);
@@ -388,6 +400,8 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 	enum leg_offer kind;
 	int err;
 
+	if (!leg->inv) /* it has ended since */
+		return 0;
 	if (!event->sdp) {
 		err = offer_again(call, leg);
 		goto out;

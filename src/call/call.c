@@ -255,6 +255,12 @@ int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret)
 	}
 }
 
+void call_put_back(struct call *call, struct call_event *event)
+{
+	list_prepend(&call->events, &event->le, event);
+	call->n_events++;
+}
+
 static bool streams_ready(const struct call *call, bool *lost)
 {
 	for (struct le *le = call->legs.head; le; le = le->next) {

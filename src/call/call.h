@@ -162,6 +162,8 @@ void call_note_dialog(struct call *call, const struct leg *leg);
  * The next event; mem_deref() it. Returns 0, -ETIMEDOUT, -EHANGUP.
  */
 int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret);
+/* An event that is not for who has taken it: the next call_next() gives it again. */
+void call_put_back(struct call *call, struct call_event *event);
 
 /* Until every stream of every leg has its port. -ETIMEDOUT, -EHANGUP, -EUNAVAILABLE. */
 int call_wait_streams(struct call *call, uint64_t deadline_ms);

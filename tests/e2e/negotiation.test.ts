@@ -499,6 +499,34 @@ describe('several lines', () => {
     await caller.hangup(call);
   });
 
+  for (const who of ['asks', 'is asked']) {
+    test(`who ${who} for video hangs up before the other side has answered: the call ends, nothing else`, async ({ pbx }) => {
+      let asked: SipMessage | undefined;
+      const slow: MiniOptions = {
+        onInvite: (self, call, invite) => self.respond(call, invite, 200, 'OK', answerTo(call, invite.body)),
+        onRequest: (self, call, message) => {
+          if (method(message) === 'INVITE') asked = message; // and asks its user
+          return method(message) === 'INVITE';
+        },
+      };
+      const sw = pbx.childPid('switch');
+      const callee = await phone(pbx, '102', who === 'asks' ? withVideo : slow);
+      const caller = await phone(pbx, '101', who === 'asks' ? slow : withVideo);
+      const call = await caller.call('102');
+      const other = await incoming(callee);
+      const [first, mine] = who === 'asks' ? [callee, other] : [caller, call];
+      const second = who === 'asks' ? caller : callee;
+      const answered = first.inDialog(mine, 'INVITE', sdpOf(`m=audio ${mine.rtp.port} RTP/AVP 8`, ...videoLine(4104)));
+      const question = await until('the other side is asked', () => asked);
+      expect(await callee.hangup(other)).toBe(200);
+      if (second === caller) caller.reply(question, 200, 'OK', answerTo(call, question.body));
+      await until('BYE', () => call.endedBy === 'bye');
+      await answered.catch(() => undefined);
+      await until('no call is left', async () => (await pbx.ctlJson<unknown[]>('calls')).length === 0);
+      expect(pbx.childPid('switch')).toBe(sw);
+    });
+  }
+
   test('a call whose sound is given up and taken up again', async ({ pbx }) => {
     const callee = await phone(pbx, '102');
     const caller = await phone(pbx, '101');
