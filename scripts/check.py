@@ -19,7 +19,7 @@ ORDER = ['base', 'db', 'bus', 'schema', 'audio', 'entities', 'snapshot', 'sip', 
          'services', 'switch', 'web', 'jobs', 'app']
 STRANGERS = {('sip', 'media'), ('media', 'sip')}
 MAY_USE_LIBRE = {'base', 'sip', 'media', 'call', 'services', 'switch'}
-MAX_LINES = 1100 # of a file in src/ and tests/: beyond that it has more than one subject
+MAX_LINES = 950 # of a file in src/ and tests/: beyond that it has more than one subject
 
 # Declared for others, called by tests only, and meant so.
 UNCALLED = {
