@@ -19,11 +19,14 @@
  * `floor_b2bua PORT NUMBER=PORT...`: where each called number is, on loopback; ends with SIGINT.
  */
 #define MAX_NUMBERS 16
-#define MAX_CALLS   65536 /* slots by hash of the Call-ID; a call that collides is lost */
+#define MAX_CALLS   65536 /* places by hash of the Call-ID */
+#define PROBES      64    /* places tried: with thousands of calls one of them is free */
 #define BATCH       16
 #define MAX_BYTES   4096
 
 struct call {
+	uint64_t id;  /* hash; 0: free */
+	bool is_over; /* its place may be taken */
 	struct sockaddr_in caller, called;
 };
 
@@ -62,35 +65,55 @@ static const struct number *number_of(const char *text)
 	return NULL;
 }
 
-static struct call *call_of(const char *text)
+static uint64_t call_id(const char *text)
 {
 	const char *id = strstr(text, "Call-ID: ");
 	uint64_t hash = 1469598103934665603ull; /* FNV-1a */
 
 	if (!id)
-		return NULL;
+		return 0;
 	for (id += 9; *id && *id != '\r' && *id != '\n'; id++)
 		hash = (hash ^ (uint8_t)*id) * 1099511628211ull;
-	return &calls[(hash >> 16) % MAX_CALLS];
+	return hash;
+}
+
+/* may_begin: a free place will do. */
+static struct call *call_of(uint64_t id, bool may_begin)
+{
+	struct call *free_one = NULL;
+
+	for (unsigned i = 0; i < PROBES; i++) {
+		struct call *call = &calls[((id >> 16) + i) % MAX_CALLS];
+
+		if (call->id == id)
+			return call;
+		if (!free_one && (!call->id || call->is_over))
+			free_one = call;
+	}
+	return may_begin ? free_one : NULL;
 }
 
 /* Where a message goes; NULL: nowhere. */
 static const struct sockaddr_in *next_hop(const char *text, const struct sockaddr_in *from)
 {
-	struct call *call = call_of(text);
+	const bool is_invite = !strncmp(text, "INVITE ", 7);
+	const uint64_t id = call_id(text);
+	struct call *call = id ? call_of(id, is_invite) : NULL;
 	const struct number *number;
 
 	if (!call)
 		return NULL;
-	if (!strncmp(text, "SIP/2.0 ", 8))
+	if (!strncmp(text, "SIP/2.0 ", 8)) {
+		call->is_over |= strstr(text, " BYE\r\n") != NULL;
 		return &call->caller;
-	if (!strncmp(text, "INVITE ", 7)) {
+	}
+	if (is_invite) {
 		number = number_of(text);
 		if (!number)
 			return NULL;
-		*call = (struct call){ *from, number->at };
+		*call = (struct call){ .id = id, .caller = *from, .called = number->at };
 	}
-	return call->called.sin_port ? &call->called : NULL;
+	return &call->called;
 }
 
 static void forward(int fd)

@@ -10,7 +10,7 @@ import { cpus, loadavg } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { accounts } from './accounts.mjs';
-import { callMemory, callRates, dialogCost } from './calls.mjs';
+import { callMemory, callRates, dialogCost, floorRates } from './calls.mjs';
 import { firstAudio } from './firstaudio.mjs';
 import { runJson, start } from './lib/pbx.mjs';
 import { applyUnderCalls, talk } from './talk.mjs';
@@ -64,7 +64,13 @@ const pieces = {
     const figures = [];
     const digest = await ratesOf(build, 'digest', 'digest', figures);
     const registered = await ratesOf(build, 'registered', 'registered source', figures);
-    return { raw: { digest, registered }, figures, printed: true };
+    const floor = await floorRates(build, RATES, RATE_SECONDS);
+    for (const [i, row] of floor.entries()) {
+      const line = figure(`the kernel's part: the same messages handed on and nothing else, at ${row.rate}/s (ours ${n(registered[i].ms_per_call / row.ms_per_call, 1)} times, ${row.failed} failed)`, row.ms_per_call, 'ms', undefined, { digits: 3 });
+      print(line);
+      figures.push(line);
+    }
+    return { raw: { digest, registered, floor }, figures, printed: true };
   },
 
   async memory(build) {

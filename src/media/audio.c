@@ -341,6 +341,13 @@ bool audio_route(struct relay *relay, struct stream *stream, const struct hdr_rt
 
 /* ------------------------------------------------------------------ the ticks */
 
+/* All that the stream says is decoded here, none of it passes. */
+static bool is_only_heard(const struct audio *audio)
+{
+	return audio->hear && (audio->wants & AUDIO_WANT_ROOM ||
+			       (audio->wants & AUDIO_WANT_BRIDGE && audio->stream->pass_key == PASS_NONE));
+}
+
 void audio_take(struct relay *relay, struct stream *stream, const struct hdr_rtp *hdr,
 		const uint8_t *payload)
 {
@@ -437,6 +444,7 @@ void audio_tick_end(struct relay *relay)
 		struct stream *peer = a->stream->peer;
 
 		next = a->next;
+		relay_rest(relay, a->stream, is_only_heard(a));
 		if (a->say)
 			say_tick_end(a->say);
 		if (a->say && say_is_idle(a->say, relay->now_us) &&

@@ -12,7 +12,8 @@
 
 /* Packets: what is accepted from whom, and where it goes. Relay thread only. */
 
-#define PATH_ROUNDS 16 /* batches read from one socket before others get their turn */
+#define REST_MOST_US 100000 /* some ticks: longer no packet waits for one */
+#define PATH_ROUNDS  16 /* batches read from one socket before others get their turn */
 
 enum rank { RANK_NONE, RANK_OTHER, RANK_SAME_IP, RANK_EXACT };
 
@@ -687,8 +688,26 @@ static void send_passed(struct relay *relay, struct stream *to, unsigned n)
 	send_all(relay, wire, wire->slot->rtp.fd, &wire->dst, relay->out, n);
 }
 
+/* When a packet that waited for the tick came; a clock that was set does not make it older than that. */
+static uint64_t came_at_us(const struct relay *relay, struct msghdr *msg, uint64_t now_us)
+{
+	struct timespec ts;
+	uint64_t at_us;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+			continue;
+		memcpy(&ts, CMSG_DATA(c), sizeof(ts));
+		at_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 + relay->rest_skew_us;
+		return at_us <= now_us && now_us - at_us <= REST_MOST_US ? at_us : now_us;
+	}
+	return now_us;
+}
+
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
 {
+	const bool waited = sock->slot->resting && !sock->is_rtcp;
+	const uint64_t now_us = relay->now_us;
 	const bool is_shared = stream->bundle;
 	struct stream *line = stream, *to = NULL; /* whose packet it is; whom those that wait are for */
 	unsigned n_out = 0;
@@ -699,6 +718,8 @@ static void take_batch(struct relay *relay, struct sock *sock, struct stream *st
 		size_t len = relay->in[i].msg_len, bytes;
 
 		relay->local.rx_packets++;
+		if (waited)
+			relay->now_us = came_at_us(relay, msg, now_us);
 		if (len > RELAY_MAX_PACKET || msg->msg_flags & MSG_TRUNC) {
 			drop(relay, stream);
 			continue;
@@ -738,6 +759,7 @@ static void take_batch(struct relay *relay, struct sock *sock, struct stream *st
 		count_sent(relay, to, bytes);
 		n_out++;
 	}
+	relay->now_us = now_us;
 	if (n_out)
 		send_passed(relay, to, n_out);
 }
@@ -805,11 +827,12 @@ void path_readable(struct relay *relay, struct sock *sock)
 	}
 
 	for (int round = 0; round < PATH_ROUNDS; round++) {
-		n = receive(relay, sock->fd, !stream->locked || stream->ice);
+		n = receive(relay, sock->fd, !stream->locked || stream->ice || sock->slot->resting);
 		if (n > 0)
 			take_batch(relay, sock, stream, (unsigned)n);
 		if (n < RELAY_BATCH)
 			return;
 	}
-	(void)epoll_ctl(relay->epoll_fd, EPOLL_CTL_MOD, sock->fd, &again);
+	(void)epoll_ctl(sock->slot->resting && !sock->is_rtcp ? relay->rest_fd : relay->epoll_fd,
+			EPOLL_CTL_MOD, sock->fd, &again);
 }

@@ -135,6 +135,8 @@ struct relay {
 
 	/* this thread */
 	int epoll_fd, timer_fd;
+	int rest_fd; /* epoll set of sockets whose packets may wait for the tick; nobody sleeps on it */
+	uint64_t rest_skew_us; /* from the kernel's clock of packets to now_us */
 	bool ticking, stop, wake_control, told_no_music, told_no_codec;
 	sem_t *done; /* who waits for the end of this turn */
 	uint64_t now_us, house_at_us;
@@ -153,7 +155,7 @@ struct relay {
 	struct iovec in_iov[RELAY_BATCH];
 	union net_addr in_from[RELAY_BATCH];
 	_Alignas(8) uint8_t in_data[RELAY_BATCH][2048];
-	_Alignas(8) uint8_t in_control[RELAY_BATCH][64];
+	_Alignas(8) uint8_t in_control[RELAY_BATCH][96];
 	struct mmsghdr out[RELAY_BATCH];
 	struct iovec out_iov[RELAY_BATCH];
 };
@@ -201,6 +203,11 @@ void relay_gen_remove(struct relay *relay, struct stream *stream);
 void relay_pace(struct relay *relay, struct stream *stream, bool on);
 /* Ticks come while somebody needs them. */
 void relay_tick_need(struct relay *relay);
+/*
+ * Packets that only fill a jitter buffer need wake nobody before the tick that empties it. on: that is so
+ * for this stream. Connected streams without ICE alone rest: the others have answers to give.
+ */
+void relay_rest(struct relay *relay, struct stream *stream, bool on);
 
 /* path.c: packets */
 void path_readable(struct relay *relay, struct sock *sock);
