@@ -81,4 +81,4 @@ clean:
 	rm -rf build web/node_modules web/apps/*/dist tests/e2e/node_modules
 
 format:
-	@find src tests bench -name node_modules -prune -o -name '*.[ch]' -print | xargs clang-format -i
+	@git clang-format --extensions c,h
