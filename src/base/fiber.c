@@ -60,11 +60,11 @@
 
 /*
  * How deep a stack went is seen by painting it before and looking afterwards where the paint ends.
- * That touches all 64 KiB, so only the first fibers of a name are painted and then one in 64.
+ * That touches all 64 KiB, so only the first fibers of a name are painted and then one in 1,024.
  */
 #define PAINT_BYTE  0xa5
 #define PAINT_FIRST 8u
-#define PAINT_EVERY 64u
+#define PAINT_EVERY 1024u
 
 struct stack {
 	struct stack *next; /* in the pool */

@@ -534,8 +534,9 @@ static int offer_alone(struct sdesc **ret, struct neg_lines *lines, const struct
 
 	if (lines)
 		memset(lines->of, -1, sizeof(lines->of));
-	*ret = desc;
-	return 0;
+	err = sdesc_copy(ret, desc);
+	mem_deref(desc);
+	return err;
 }
 
 /* Of a line that cannot be offered: nothing in a new session, a refusal where it has its place. */
@@ -607,8 +608,9 @@ int neg_offer(struct sdesc **ret, struct neg_lines *lines, const struct sdesc *w
 	}
 	if (lines)
 		*lines = of;
-	*ret = desc;
-	return 0;
+	err = sdesc_copy(ret, desc); /* a call keeps it: only as large as it must be */
+	mem_deref(desc);
+	return err;
 }
 
 /* ------------------------------------------------------------------ the answer */

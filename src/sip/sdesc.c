@@ -61,7 +61,7 @@ int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const
 	if (!block)
 		return -ENOMEM;
 
-	block->bytes = bytes;
+	block->bytes = block->tail_at = bytes;
 	block->lenders[0] = mem_ref((void *)(uintptr_t)a);
 	block->lenders[1] = mem_ref((void *)(uintptr_t)b);
 	block->desc.media = (struct sdesc_media *)(block + 1);
@@ -76,49 +76,72 @@ int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const
 	return 0;
 }
 
-/* Moves a pointer into block old to the same place of block new. */
-static void *moved(const void *ptr, const struct sdesc_block *old_block,
-		   struct sdesc_block *new_block)
-{
-	const uintptr_t at = (uintptr_t)ptr, base = (uintptr_t)old_block;
+/* From one block to a smaller one: what is behind the formats lies elsewhere in it. */
+struct move {
+	const struct sdesc_block *from;
+	struct sdesc_block *to;
+	size_t to_tail_at;
+};
 
-	if (at < base || at >= base + old_block->bytes)
+/* Where in the new block lies what ptr points to in the tail of the old one; texts of others stay. */
+static void *moved(const void *ptr, const struct move *move)
+{
+	const uintptr_t at = (uintptr_t)ptr, base = (uintptr_t)move->from;
+
+	if (at < base + move->from->tail_at || at >= base + move->from->bytes)
 		return (void *)(uintptr_t)ptr;
-	return (char *)new_block + (at - base);
+	return (char *)move->to + (at - base - move->from->tail_at + move->to_tail_at);
 }
 
-static void move_attrs(struct sdesc_attr *attrs, size_t n, const struct sdesc_block *old_block,
-		       struct sdesc_block *new_block)
+static void move_attrs(struct sdesc_attr *attrs, size_t n, const struct move *move)
 {
 	for (size_t i = 0; i < n; i++) {
-		attrs[i].name = moved(attrs[i].name, old_block, new_block);
-		attrs[i].value = moved(attrs[i].value, old_block, new_block);
+		attrs[i].name = moved(attrs[i].name, move);
+		attrs[i].value = moved(attrs[i].value, move);
 	}
 }
 
 int sdesc_copy(struct sdesc **ret, const struct sdesc *desc)
 {
-	const struct sdesc_block *old_block = (const struct sdesc_block *)desc;
+	struct move move = { .from = (const struct sdesc_block *)desc };
+	const size_t tail = move.from->bytes - move.from->tail_at;
+	size_t n_formats = 0, bytes;
 	struct sdesc_block *block;
+	struct sdesc_format *formats;
 
-	block = mem_alloc(old_block->bytes, block_destructor);
+	for (size_t i = 0; i < desc->n_media; i++)
+		n_formats += desc->media[i].n_formats;
+	move.to_tail_at = sizeof(*block) + desc->n_media * sizeof(*desc->media) +
+			  n_formats * sizeof(*formats);
+	bytes = move.to_tail_at + tail;
+	block = mem_alloc(bytes, block_destructor);
 	if (!block)
 		return -ENOMEM;
-	memcpy(block, old_block, old_block->bytes);
+	move.to = block;
+
+	*block = *move.from;
+	block->bytes = bytes;
+	block->tail_at = move.to_tail_at;
 	for (size_t i = 0; i < ARRAY_SIZE(block->lenders); i++)
 		mem_ref(block->lenders[i]);
+	memcpy((char *)block + block->tail_at, (const char *)move.from + move.from->tail_at, tail);
 
-	block->desc.attrs = moved(desc->attrs, old_block, block);
-	move_attrs(block->desc.attrs, desc->n_attrs, old_block, block);
-	block->desc.media = moved(desc->media, old_block, block);
+	block->desc.attrs = moved(desc->attrs, &move);
+	move_attrs(block->desc.attrs, desc->n_attrs, &move);
+	block->desc.media = (struct sdesc_media *)(block + 1);
+	formats = (struct sdesc_format *)(block->desc.media + desc->n_media);
 	for (size_t i = 0; i < desc->n_media; i++) {
 		struct sdesc_media *media = &block->desc.media[i];
 
-		media->formats = moved(media->formats, old_block, block);
-		media->attrs = moved(media->attrs, old_block, block);
-		for (size_t k = 0; k < media->n_formats; k++)
-			media->formats[k].fmtp = moved(media->formats[k].fmtp, old_block, block);
-		move_attrs(media->attrs, media->n_attrs, old_block, block);
+		*media = desc->media[i];
+		media->formats = formats;
+		for (size_t k = 0; k < media->n_formats; k++) {
+			*formats = desc->media[i].formats[k];
+			formats->fmtp = moved(formats->fmtp, &move);
+			formats++;
+		}
+		media->attrs = moved(media->attrs, &move);
+		move_attrs(media->attrs, media->n_attrs, &move);
 	}
 	*ret = &block->desc;
 	return 0;

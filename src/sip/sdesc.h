@@ -70,7 +70,7 @@ struct sdesc {
 /* -EBADMSG: not SDP, or an address that we never resolve (the offset is in a debug log line; answer
  * 400/488); -EMSGSIZE: over the limits. */
 int sdesc_parse(struct sdesc **ret, const char *text, size_t len);
-/* A deep copy to change. */
+/* A deep copy to change, as small as what is in it now. */
 int sdesc_copy(struct sdesc **ret, const struct sdesc *desc);
 
 struct sdesc_hop { /* what one m-line says on this hop only */
@@ -81,8 +81,9 @@ struct sdesc_hop { /* what one m-line says on this hop only */
 
 /*
  * A description of n_media empty lines (RTP addresses unset) to be filled, with room for
- * SDESC_MAX_FORMATS formats each. Texts and attributes may be those of a and b (NULL: none), which
- * live as long; a and b must have been parsed or be copies of such, so that no chain grows.
+ * SDESC_MAX_FORMATS formats each, which is 4 KiB a line: what is kept for a call is a copy of it.
+ * Texts and attributes may be those of a and b (NULL: none), which live as long; a and b must have
+ * been parsed or be copies of such, so that no chain grows.
  */
 int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const struct sdesc *b);
 

@@ -673,6 +673,7 @@ int sdesc_parse(struct sdesc **ret, const char *text, size_t len)
 	p.desc->media = (struct sdesc_media *)(block + 1);
 	p.formats = (struct sdesc_format *)(p.desc->media + n.media);
 	p.attrs = p.desc->attrs = (struct sdesc_attr *)(p.formats + n.formats);
+	block->tail_at = (size_t)((char *)p.attrs - (char *)block);
 	copy = (char *)(p.attrs + n.attrs);
 	memcpy(copy, text, len);
 

@@ -10,6 +10,7 @@
 struct sdesc_block {
 	struct sdesc desc;
 	size_t bytes;
+	size_t tail_at; /* where the formats end: from here on attributes and text */
 	struct sdesc *lenders[2]; /* whose texts it uses; NULL of what was parsed */
 };
 

@@ -136,6 +136,36 @@ static void printed_text_survives_a_second_round(void **state)
 	}
 }
 
+/* What sdesc_alloc() makes has room for many formats; its copy has none left over, and stands alone. */
+static void copy_of_a_draft_is_as_small_as_what_is_in_it(void **state)
+{
+	struct sdesc *offer = parsed(phone_offer), *draft, *copy, *again;
+	char text[4096];
+
+	assert_int_equal(sdesc_alloc(&draft, 2, offer, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct sdesc_media *line = &draft->media[i];
+		struct sdesc_format *formats = line->formats;
+
+		*line = offer->media[0];
+		line->formats = formats;
+		memcpy(formats, offer->media[0].formats, line->n_formats * sizeof(*formats));
+	}
+	draft->media[1].n_formats = 2;
+	str_ncpy(text, printed(draft, 20000), sizeof(text));
+
+	assert_int_equal(sdesc_copy(&copy, draft), 0);
+	assert_int_equal(sdesc_copy(&again, copy), 0);
+	assert_ptr_equal(copy->media[1].formats, copy->media[0].formats + copy->media[0].n_formats);
+	memset(draft->media[0].formats, 0, sizeof(*draft->media[0].formats));
+	mem_deref(draft);
+	mem_deref(offer);
+	assert_string_equal(printed(copy, 20000), text);
+	mem_deref(copy);
+	assert_string_equal(printed(again, 20000), text);
+	mem_deref(again);
+}
+
 static void hop_attributes_are_never_handed_on(void **state)
 {
 	struct sdesc *desc = parsed(
@@ -409,6 +439,7 @@ int main(void)
 		cmocka_unit_test(ordinary_offer_is_read),
 		cmocka_unit_test(print_has_our_address_and_ports),
 		cmocka_unit_test(printed_text_survives_a_second_round),
+		cmocka_unit_test(copy_of_a_draft_is_as_small_as_what_is_in_it),
 		cmocka_unit_test(hop_attributes_are_never_handed_on),
 		cmocka_unit_test(a_line_that_is_bundle_only_is_not_refused),
 		cmocka_unit_test(feedback_of_a_removed_format_goes_with_it),
