@@ -8,6 +8,7 @@
 #include "base/certfile.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/iface.h"
 #include "base/log.h"
 #include "snapshot/snapshot.h"
 #include "sip/digest.h"
@@ -109,13 +110,17 @@ static int transport_add(struct edge *edge, enum sip_transp tp, const char *host
 		return -EINVAL;
 	}
 
-	if (sa_is_any(&laddr)) {
+	loopback = laddr;
+	if (sa_is_any(&laddr))
 		(void)sa_set_str(&loopback, sa_af(&laddr) == AF_INET6 ? "::1" : "127.0.0.1", 0);
-		err = transport_listen(edge, tp, &loopback);
-		if (!err)
+	err = transport_listen(edge, tp, &loopback);
+	if (!err) { /* libre has it now, and keeps it */
+		t = &edge->transports[edge->n_transports++];
+		t->tp = tp;
+		t->laddr = laddr;
+		if (sa_is_any(&laddr))
 			err = guard_rebind(edge->sip, tp, &laddr);
-	} else {
-		err = transport_listen(edge, tp, &laddr);
+		t->is_off = err != 0;
 	}
 	if (err) {
 		log_error("sip.listen", "cannot listen", kv_text("transport", sip_transp_name(tp)),
@@ -123,9 +128,6 @@ static int transport_add(struct edge *edge, enum sip_transp tp, const char *host
 		return err;
 	}
 
-	t = &edge->transports[edge->n_transports++];
-	t->tp = tp;
-	t->laddr = laddr;
 	log_info("sip.listen", "listening", kv_text("transport", sip_transp_name(tp)),
 		 kv_sa("address", &laddr));
 	return 0;
@@ -232,64 +234,130 @@ static int turn(struct edge *edge, struct edge_transport *t, const struct sa *la
 	return 0;
 }
 
-/* One host of the list: the listener with this port is on, others of its kind are off. */
-static int set_websocket(struct edge *edge, enum sip_transp tp, const char *host, uint16_t port)
+static bool is_wanted(const struct edge_transport *t, const struct sa *wanted, size_t n)
 {
-	struct edge_transport *idle = NULL;
-	bool found = false;
-	struct sa laddr;
-	int err = 0;
-
-	if (sa_set_str(&laddr, host, port))
-		return -EINVAL;
-	for (size_t i = 0; i < edge->n_transports; i++) {
-		struct edge_transport *t = &edge->transports[i];
-		bool on = port && sa_port(&t->laddr) == port;
-
-		if (t->tp != tp || t->is_proxied || !sa_cmp(&t->laddr, &laddr, SA_ADDR))
-			continue;
-		found |= on;
-		if (!on && !t->is_off)
-			err = turn(edge, t, NULL);
-		else if (on && t->is_off)
-			err = turn(edge, t, &laddr);
-		if (err)
-			return err;
-		if (t->is_off)
-			idle = t;
+	for (size_t i = 0; i < n; i++) {
+		if (sa_cmp(&t->laddr, &wanted[i], SA_ALL))
+			return true;
 	}
-	if (found || !port)
-		return 0;
-	if (idle)
-		return turn(edge, idle, &laddr);
-
-	err = transport_add(edge, tp, host, port);
-	return err ? err : guard_add(edge->guard);
+	return false;
 }
 
-int edge_set_websockets(struct edge *edge, uint16_t ws_port, uint16_t wss_port, bool proxied)
+/* Somebody listens there: a transport that rests, else a new one. A UDP socket keeps its family. */
+static int open_at(struct edge *edge, enum sip_transp tp, const struct sa *laddr)
+{
+	struct edge_transport *idle = NULL;
+	const size_t n = edge->n_transports;
+	char host[64];
+	int err, added = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct edge_transport *t = &edge->transports[i];
+
+		if (t->tp != tp || t->is_proxied)
+			continue;
+		if (!t->is_off && sa_cmp(&t->laddr, laddr, SA_ALL))
+			return 0;
+		if (t->is_off && (tp != SIP_TRANSP_UDP || sa_af(&t->laddr) == sa_af(laddr)))
+			idle = t;
+	}
+	if (idle)
+		return turn(edge, idle, laddr);
+
+	(void)re_snprintf(host, sizeof(host), "%j", laddr);
+	err = transport_add(edge, tp, host, sa_port(laddr));
+	if (edge->n_transports > n)
+		added = guard_add(edge->guard);
+	return err ? err : added;
+}
+
+/* Of one kind: what is not wanted is closed first, since a wildcard and an address exclude each other. */
+static int set_kind(struct edge *edge, enum sip_transp tp, const struct sa *wanted, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < edge->n_transports && !err; i++) {
+		struct edge_transport *t = &edge->transports[i];
+
+		if (t->tp == tp && !t->is_proxied && !t->is_off && !is_wanted(t, wanted, n))
+			err = turn(edge, t, NULL);
+	}
+	for (size_t i = 0; i < n && !err; i++)
+		err = open_at(edge, tp, &wanted[i]);
+	return err;
+}
+
+/* The addresses of --listen. */
+static int hosts_at_start(const struct edge *edge, struct sa *ret, uint16_t port)
 {
 	const char *list = edge->listen;
 	char host[64];
-	int err = 0;
+	int n = 0;
+
+	while (*list && n < IFACE_MAX) {
+		size_t len = strcspn(list, ", ");
+
+		(void)re_snprintf(host, sizeof(host), "%b", list, len);
+		if (len && sa_set_str(&ret[n++], host, port))
+			return -EINVAL;
+		list += len + strspn(list + len, ", ");
+	}
+	return n;
+}
+
+static int hosts_of(const char *bind, struct sa *ret, uint16_t port)
+{
+	struct iface_address found[IFACE_MAX];
+	int n = iface_addresses(found, bind);
+
+	for (int i = 0; i < n; i++) {
+		if (sa_set_str(&ret[i], found[i].text, port))
+			return -EINVAL;
+	}
+	return n;
+}
+
+static int set_listener(struct edge *edge, enum sip_transp tp, const struct edge_listener *listener)
+{
+	const bool is_bound = listener->bind && *listener->bind;
+	struct sa wanted[IFACE_MAX];
+	int n = 0, err;
+
+	if (listener->port)
+		n = is_bound ? hosts_of(listener->bind, wanted, listener->port)
+			     : hosts_at_start(edge, wanted, listener->port);
+	if (is_bound && (n == -EADDRNOTAVAIL || n == -ENODEV)) {
+		log_error("sip.bind",
+			  "the bind address of the SIP settings is not one of this machine's; it stays as it is",
+			  kv_text("transport", sip_transp_name(tp)), kv_text("address", listener->bind),
+			  kv_err(n));
+		return -EAGAIN;
+	}
+	if (n < 0)
+		return n;
+
+	err = set_kind(edge, tp, wanted, (size_t)n);
+	if (err)
+		log_error("sip.listen",
+			  "an address or port of the SIP settings cannot be used; choose another",
+			  kv_text("transport", sip_transp_name(tp)), kv_int("port", listener->port),
+			  kv_text("address", is_bound ? listener->bind : edge->listen), kv_err(err));
+	return err;
+}
+
+int edge_set_listeners(struct edge *edge, const struct edge_listener list[], bool proxied)
+{
+	int err = 0, one;
 
 	for (size_t i = 0; i < edge->n_transports; i++) {
 		if (edge->transports[i].is_proxied)
 			edge->transports[i].is_off = !proxied;
 	}
-	while (*list && !err) {
-		size_t len = strcspn(list, ", ");
-
-		(void)re_snprintf(host, sizeof(host), "%b", list, len);
-		if (len)
-			err = set_websocket(edge, SIP_TRANSP_WS, host, ws_port);
-		if (len && !err)
-			err = set_websocket(edge, SIP_TRANSP_WSS, host, wss_port);
-		list += len + strspn(list + len, ", ");
+	for (int tp = 0; tp < SNAP_TRANSPORTS; tp++) {
+		one = set_listener(edge, (enum sip_transp)tp, &list[tp]);
+		if (one && (!err || err == -EAGAIN))
+			err = one;
 	}
-	if (err)
-		log_error("sip.listen", "a WebSocket port of the SIP settings cannot be used; choose another",
-			  kv_int("ws_port", ws_port), kv_int("wss_port", wss_port), kv_err(err));
 	return err;
 }
 

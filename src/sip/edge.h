@@ -66,11 +66,18 @@ void edge_set_dialog_handler(struct edge *edge, edge_dialog_h *h, void *arg);
 uint16_t edge_proxy_port(const struct edge *edge);
 
 /*
- * WebSocket listeners, also while running (PLT-36): 0 closes, another port replaces the one there was.
- * proxied: browsers are taken from the web server. Connections that are open end by themselves; what
- * they ask by a transport that is off is refused. Errors as edge_alloc(); what could be opened is open.
+ * Where each transport listens, also while running (PLT-36, in the order of enum snap_transport): port 0
+ * closes, another port or address replaces the one there was. proxied: browsers are taken from the web
+ * server. Connections that are open end by themselves; what they ask by a transport that is off is refused.
+ *
+ * Returns 0, -EAGAIN (an address is not this machine's now: that transport stays as it was), else as
+ * edge_alloc(). What could be opened is open.
  */
-int edge_set_websockets(struct edge *edge, uint16_t ws_port, uint16_t wss_port, bool proxied);
+struct edge_listener {
+	uint16_t port;
+	const char *bind; /* an address or interface (base/iface.h); NULL or empty: those of the start */
+};
+int edge_set_listeners(struct edge *edge, const struct edge_listener list[], bool proxied);
 
 /* The settings of the node have changed: where strangers reach us (sip/outside.h). */
 int edge_set_outside(struct edge *edge);

@@ -97,6 +97,7 @@ struct tap { /* one listening socket */
 	struct transp_guard *guard;
 	struct udp_sock *us;
 	int fd; /* of us */
+	int af; /* of us */
 	struct tcp_sock *ts;
 	tcp_conn_h *connh; /* libre's */
 	void *arg;
@@ -656,6 +657,7 @@ static int tap_open(struct transp_guard *guard, struct priv_transport *t, bool i
 		(void)udp_sockbuf_set(tap->us, UDP_SOCKBUF); /* as much as the kernel allows */
 		mark(udp_sock_fd(tap->us, sa_af(&t->laddr)), sa_af(&t->laddr), tos);
 		tap->fd = udp_sock_fd(tap->us, sa_af(&t->laddr));
+		tap->af = sa_af(&t->laddr);
 		udp_thread_detach(tap->us);
 		udp_out_add(tap->us, tap->fd);
 		return err_from_re(fd_listen(tap->fd, FD_READ, read_handler, tap));
@@ -696,14 +698,49 @@ static struct priv_transport *transport_at(const struct edge *edge, size_t index
 	return le ? le->data : NULL;
 }
 
+/*
+ * libre knows the socket by its descriptor's number. While it is off nothing is sent from it:
+ * libre does not find a transport without an address family, and loopback leads nowhere else.
+ */
+static int udp_listen_at(struct transp_guard *guard, struct priv_transport *t, struct tap *tap,
+			 const struct sa *addr)
+{
+	const struct snap_sip *set = guard->edge->snap ? snap_sip(guard->edge->snap) : NULL;
+	struct sa off;
+	int fd, err;
+
+	(void)sa_set_str(&off, tap->af == AF_INET6 ? "::1" : "127.0.0.1", 0);
+	if (addr && sa_af(addr) != tap->af)
+		return -EAFNOSUPPORT;
+	fd = socket_bound(SOCK_DGRAM, addr ? addr : &off);
+	if (fd < 0)
+		return fd;
+
+	udp_out_remove(tap->us); /* what waits is still sent from the old address */
+	fd_close(tap->fd);
+	err = dup2(fd, tap->fd) < 0 ? -errno : 0;
+	close(fd);
+	sa_init(&t->laddr, AF_UNSPEC);
+	if (err || !addr)
+		return err;
+	(void)udp_sockbuf_set(tap->us, UDP_SOCKBUF);
+	mark(tap->fd, sa_af(addr), set ? set->tos_sip : 0);
+	udp_out_add(tap->us, tap->fd);
+	t->laddr = *addr;
+	via_address(guard->edge, t);
+	return err_from_re(fd_listen(tap->fd, FD_READ, read_handler, tap));
+}
+
 int guard_listen(struct transp_guard *guard, size_t index, const struct sa *addr)
 {
 	struct priv_transport *t = guard->is_on ? transport_at(guard->edge, index) : NULL;
 	struct priv_tcp_sock *ts;
 	int fd, err = 0;
 
-	if (!t || t->tp == SIP_TRANSP_UDP)
+	if (!t)
 		return -ENOTSUP;
+	if (t->tp == SIP_TRANSP_UDP)
+		return udp_listen_at(guard, t, &guard->taps[index], addr);
 	/* libre knows the listener by its descriptor's number: an unbound socket takes its place. */
 	fd = addr ? socket_bound(SOCK_STREAM, addr)
 		  : socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

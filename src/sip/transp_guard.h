@@ -40,7 +40,7 @@ int guard_rebind(struct sip *sip, enum sip_transp tp, const struct sa *addr);
 int guard_stand_behind(struct sip *sip, enum sip_transp tp, const struct sa *visible, uint16_t *port);
 
 /* Opens the listener of a transport (its place in the order of adding) at an address, or closes it
- * (NULL). Not for UDP. -ENOTSUP as above. */
+ * (NULL). A UDP socket keeps its family. -ENOTSUP as above. */
 int guard_listen(struct transp_guard *guard, size_t index, const struct sa *addr);
 /* A transport that was added after guard_alloc(). */
 int guard_add(struct transp_guard *guard);

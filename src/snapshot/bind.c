@@ -16,6 +16,8 @@
 static const char *const codec_names[] = { "PCMA", "PCMU", "G722",  "G726", "G729", "GSM", "OPUS",
 					   "H261", "H263", "H263P", "H264", "VP8",  NULL };
 static const char *const transport_names[] = { "UDP", "TCP", "TLS", "WS", "WSS", NULL };
+/* Of a proxy: the first is "none given". */
+static const char *const protocol_names[] = { "", "UDP", "TCP", "TLS", "WS", "WSS", NULL };
 static const char *const transport_words[] = { "udp", "tcp", "tls", "ws", "wss" };
 static const char *const srtp_names[] = { "off", "optional", "required", NULL };
 static const char *const invite_auth_names[] = { "digest", "registered_source", NULL };
@@ -67,7 +69,7 @@ const struct snap_bind snap_account_binds[] = {
 	A_INH("outbound_proxy_override", SNAP_B_BOOL, proxy_override),
 	A_INH("outbound_proxy_address", SNAP_B_TEXT, proxy_address),
 	A_INH("outbound_proxy_port", SNAP_B_U16, proxy_port),
-	A_ENUM("outbound_proxy_protocol", proxy_protocol, transport_names),
+	A_ENUM("outbound_proxy_protocol", proxy_protocol, protocol_names),
 };
 const size_t snap_n_account_binds = sizeof(snap_account_binds) / sizeof(snap_account_binds[0]);
 
@@ -133,6 +135,15 @@ const struct snap_bind snap_sip_binds[] = {
 	  dtmf_mode_names },
 	{ "send_rpid_mode", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.send_rpid_mode), false, 0,
 	  rpid_mode_names },
+	{ "preferred_transport", SNAP_B_ENUM, offsetof(struct snap_sip_row, sip.preferred_transport),
+	  false, 0, transport_names },
+	S_SIP("pedantic", SNAP_B_BOOL, pedantic),
+	S_SIP("accept_rpid", SNAP_B_BOOL, accept_rpid),
+	S_SIP("udp_bind", SNAP_B_TEXT, bind[SNAP_UDP]),
+	S_SIP("tcp_bind", SNAP_B_TEXT, bind[SNAP_TCP]),
+	S_SIP("tls_bind", SNAP_B_TEXT, bind[SNAP_TLS]),
+	S_SIP("ws_bind", SNAP_B_TEXT, bind[SNAP_WS]),
+	S_SIP("wss_bind", SNAP_B_TEXT, bind[SNAP_WSS]),
 	S_SIP("ws_port", SNAP_B_U16, ws_port),
 	S_SIP("wss_port", SNAP_B_U16, wss_port),
 	S_BIT("udp_enabled", SNAP_UDP),
@@ -154,7 +165,7 @@ const struct snap_bind snap_sip_binds[] = {
 	S_ROW("outbound_proxy_address", SNAP_B_TEXT, proxy_address),
 	S_ROW("outbound_proxy_port", SNAP_B_U16, proxy_port),
 	{ "outbound_proxy_protocol", SNAP_B_ENUM, offsetof(struct snap_sip_row, proxy_protocol),
-	  false, 0, transport_names },
+	  false, 0, protocol_names },
 };
 const size_t snap_n_sip_binds = sizeof(snap_sip_binds) / sizeof(snap_sip_binds[0]);
 
@@ -397,8 +408,9 @@ int snap_bind_row(void *base, const struct db_rows *rows, const struct snap_bind
 }
 
 const char *snap_proxy_uri(struct arena *arena, const char *address, uint16_t port,
-			   uint8_t protocol)
+			   uint8_t protocol, const struct snap_sip *sip)
 {
+	uint8_t transport = protocol ? (uint8_t)(protocol - 1) : sip->preferred_transport;
 	bool v6 = address && strchr(address, ':') && address[0] != '[';
 	char number[8] = "";
 
@@ -409,5 +421,5 @@ const char *snap_proxy_uri(struct arena *arena, const char *address, uint16_t po
 
 	return arena_printf(arena, "sip:%s%s%s%s;transport=%s", v6 ? "[" : "", address,
 			    v6 ? "]" : "", number,
-			    transport_words[protocol < SNAP_TRANSPORTS ? protocol : SNAP_UDP]);
+			    transport_words[transport < SNAP_TRANSPORTS ? transport : SNAP_UDP]);
 }

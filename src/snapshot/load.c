@@ -60,6 +60,19 @@ static const char *copy_dir(struct arena *arena, const char *dir)
 	return dir ? arena_strdup(arena, dir) : NULL;
 }
 
+/* A preferred transport that was switched off gives way to the first that is on. */
+static void prefer_what_is_on(struct snap_sip *sip)
+{
+	uint8_t on = 0;
+
+	if (sip->preferred_transport < SNAP_TRANSPORTS &&
+	    sip->transport_enabled[sip->preferred_transport])
+		return;
+	while (on < SNAP_TRANSPORTS && !sip->transport_enabled[on])
+		on++;
+	sip->preferred_transport = on < SNAP_TRANSPORTS ? on : (uint8_t)SNAP_UDP;
+}
+
 int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
 		  const struct snap_dirs *dirs)
 {
@@ -85,6 +98,7 @@ int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
 			.t38_error_correction = SNAP_T38_REDUNDANCY,
 			.video_max_kbps = 384,
 			.send_rpid_mode = SNAP_RPID_PAI,
+			.accept_rpid = true,
 			.ws_port = 8088,
 			.wss_port = 8089,
 			.audio = { 4, { SNAP_PCMA, SNAP_PCMU, SNAP_G722, SNAP_OPUS } },
@@ -119,10 +133,11 @@ int snap_sip_load(struct snap_sip **ret, struct arena *arena, struct db *db,
 		sip->transport_enabled[i] = row.transports >> i & 1;
 	for (uint8_t i = 0; i < row.system.n; i++)
 		sip->codecs_enabled |= (uint16_t)(1u << row.system.list[i]);
+	prefer_what_is_on(sip);
 	sip->local_nets = row.local.list;
 	sip->n_local_nets = row.local.n;
 	sip->outbound_proxy =
-		snap_proxy_uri(arena, row.proxy_address, row.proxy_port, row.proxy_protocol);
+		snap_proxy_uri(arena, row.proxy_address, row.proxy_port, row.proxy_protocol, sip);
 
 	keep_codecs(&sip->audio, sip->codecs_enabled);
 	keep_codecs(&sip->video, sip->codecs_enabled);
@@ -265,7 +280,7 @@ static void finish_account(struct load *load, struct snap_account_row *row)
 	a->n_acl_contact = row->acl_contact.n;
 	a->outbound_proxy = row->proxy_override
 				    ? snap_proxy_uri(load->arena, row->proxy_address,
-						     row->proxy_port, row->proxy_protocol)
+						     row->proxy_port, row->proxy_protocol, sip)
 				    : load->system_proxy;
 	a->tenant = load->tenant;
 

@@ -47,7 +47,7 @@ struct snap_account_row {
 	bool proxy_override, transport_webrtc;
 	const char *proxy_address;
 	uint16_t proxy_port;
-	uint8_t proxy_protocol;
+	uint8_t proxy_protocol; /* enum snap_transport + 1 */
 	struct snap_nets acl_source, acl_contact;
 };
 
@@ -63,7 +63,7 @@ struct snap_sip_row {
 	struct snap_nets local;
 	const char *proxy_address;
 	uint16_t proxy_port;
-	uint8_t proxy_protocol;
+	uint8_t proxy_protocol; /* enum snap_transport + 1 */
 	uint8_t invite_auth;
 	uint8_t transports; /* bits of enum snap_transport */
 };
@@ -102,9 +102,10 @@ int snap_query(struct db_rows **ret, struct db *db, const char *table,
 int snap_bind_row(void *base, const struct db_rows *rows, const struct snap_bind *binds, size_t n,
 		  struct arena *arena);
 
-/* "sip:host:port;transport=tcp"; NULL without an address. protocol: enum snap_transport. */
+/* "sip:host:port;transport=tcp"; NULL without an address. protocol: enum snap_transport + 1; 0: the one that
+ * the settings prefer. */
 const char *snap_proxy_uri(struct arena *arena, const char *address, uint16_t port,
-			   uint8_t protocol);
+			   uint8_t protocol, const struct snap_sip *sip);
 
 /* FNV-1a. */
 uint32_t snap_hash(const char *text, size_t len);

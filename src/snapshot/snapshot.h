@@ -137,7 +137,11 @@ struct snap_sip {	   /* sip_settings of the node (PLT-36..44, D-082) */
 	const char *realm; /* "aoide" */
 	const char *user_agent;
 	bool transport_enabled[SNAP_TRANSPORTS];
+	const char *bind[SNAP_TRANSPORTS]; /* where it listens (base/iface.h); NULL or empty: --listen */
 	uint16_t ws_port, wss_port;
+	uint8_t preferred_transport; /* enum snap_transport; one that is on */
+	bool pedantic;		     /* strict form of messages (PLT-36) */
+	bool accept_rpid;	     /* who calls is what the phone asserts (PLT-38) */
 	enum snap_invite_auth invite_auth;
 	bool drop_unknown;
 	uint32_t min_expires_s, max_expires_s; /* 60, 3600 */

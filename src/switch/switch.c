@@ -38,6 +38,7 @@
 #include "switch/registration.h"
 
 #define SWEEP_MS       200
+#define LISTEN_RETRY_MS 10000
 #define DRAIN_MS       3000 /* what BYEs get before the process ends */
 #define WRITER_STOP_MS 5000
 #define WRITER_BATCH_MS 50 /* a disk flush for many calls; the open calls are journalled meanwhile */
@@ -56,7 +57,7 @@ struct sw {
 	struct engine *engine;
 	struct bus *bus;
 	struct commands *commands;
-	struct tmr sweep, drain;
+	struct tmr sweep, drain, listen;
 	uint64_t drain_until_ms;
 	bool is_ready;
 	bool has_recording_key;
@@ -92,19 +93,42 @@ static int apply_record(struct db *db, uint32_t kind, const void *data, size_t l
 	return -EINVAL;
 }
 
-/* PLT-36: the SIP settings open and close WebSockets, unless a port was given at the start. */
-static int set_websockets(struct sw *sw)
+static void listen_h(void *arg);
+
+/*
+ * PLT-36: the SIP settings say where transports listen, and open and close WebSockets unless a port was
+ * given at the start. An address that is not there (an interface that comes up late) is waited for.
+ */
+static int set_listeners(struct sw *sw)
 {
+	const struct config *config = sw->config;
 	const struct snap_sip *set = snap_sip(sw->snap);
 	uint16_t ws = set->transport_enabled[SNAP_WS] ? set->ws_port : 0;
 	uint16_t wss = set->transport_enabled[SNAP_WSS] ? set->wss_port : 0;
+	int err;
 
-	if (sw->config->ws_port)
-		ws = sw->config->ws_port;
-	if (sw->config->wss_port != CONFIG_WSS_PORT)
-		wss = sw->config->wss_port;
+	if (config->ws_port)
+		ws = config->ws_port;
+	if (config->wss_port != CONFIG_WSS_PORT)
+		wss = config->wss_port;
 
-	return edge_set_websockets(sw->edge, ws, wss, set->transport_enabled[SNAP_WSS]);
+	tmr_cancel(&sw->listen);
+	err = edge_set_listeners(sw->edge, (const struct edge_listener[SNAP_TRANSPORTS]){
+		[SNAP_UDP] = { config->sip_port, set->bind[SNAP_UDP] },
+		[SNAP_TCP] = { config->sip_port, set->bind[SNAP_TCP] },
+		[SNAP_TLS] = { (uint16_t)(config->sip_port + 1), set->bind[SNAP_TLS] },
+		[SNAP_WS] = { ws, set->bind[SNAP_WS] },
+		[SNAP_WSS] = { wss, set->bind[SNAP_WSS] },
+	}, set->transport_enabled[SNAP_WSS]);
+	if (err == -EAGAIN)
+		tmr_start(&sw->listen, LISTEN_RETRY_MS, listen_h, sw);
+
+	return err == -EAGAIN ? 0 : err;
+}
+
+static void listen_h(void *arg)
+{
+	(void)set_listeners(arg); /* logged */
 }
 
 static void on_loaded(struct loader_done *done, void *arg)
@@ -118,7 +142,7 @@ static void on_loaded(struct loader_done *done, void *arg)
 	if (!err && done->sip) {
 		snap_swap_sip(sw->snap, done->sip, done->arena);
 		if (sw->edge)
-			(void)set_websockets(sw); /* logged; all else is in force */
+			(void)set_listeners(sw); /* logged; all else is in force */
 		if (sw->edge)
 			(void)edge_set_outside(sw->edge); /* out of memory: as it was before */
 	}
@@ -299,20 +323,27 @@ static int publish_proxy(const struct sw *sw, const char *secret)
 	return err;
 }
 
+static bool is_bound(const struct snap_sip *set, enum snap_transport tp)
+{
+	return set->bind[tp] && set->bind[tp][0];
+}
+
 static int start_edge(struct sw *sw)
 {
 	const struct config *config = sw->config;
+	const struct snap_sip *set = snap_sip(sw->snap);
 	char cert[512], secret[33];
 	struct db *db = NULL;
 	int err;
 
+	/* What is bound to an address of its own is opened by set_listeners(). */
 	seal_random_hex(secret, sizeof(secret));
 	err = edge_alloc(&sw->edge, &(struct edge_opts){
 		.listen = config->listen,
 		.advertise = config->advertise,
-		.udp_port = config->sip_port,
-		.tcp_port = config->sip_port,
-		.tls_port = (uint16_t)(config->sip_port + 1),
+		.udp_port = is_bound(set, SNAP_UDP) ? 0 : config->sip_port,
+		.tcp_port = is_bound(set, SNAP_TCP) ? 0 : config->sip_port,
+		.tls_port = is_bound(set, SNAP_TLS) ? 0 : (uint16_t)(config->sip_port + 1),
 		.proxy_secret = secret,
 		.proxy_port = config->https_port,
 		.cert_path = config_path(cert, sizeof(cert), config, CONFIG_TLS_CERT),
@@ -323,7 +354,7 @@ static int start_edge(struct sw *sw)
 		.arg = sw,
 	});
 	if (!err)
-		err = set_websockets(sw);
+		err = set_listeners(sw);
 	if (!err)
 		err = publish_proxy(sw, secret);
 	if (err)
@@ -472,6 +503,7 @@ static void stop(struct sw *sw)
 {
 	tmr_cancel(&sw->sweep);
 	tmr_cancel(&sw->drain);
+	tmr_cancel(&sw->listen);
 	loader_stop(sw->loader);
 	bus_close(sw->bus);
 	commands_stop(sw->commands);
@@ -502,6 +534,7 @@ int switch_main(const struct config *config)
 		 sizeof(sw.db_url));
 	tmr_init(&sw.sweep);
 	tmr_init(&sw.drain);
+	tmr_init(&sw.listen);
 
 	err = err_from_re(libre_init());
 	if (err)

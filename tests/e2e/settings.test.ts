@@ -1,5 +1,6 @@
 // Settings that calls obey: what a form can say has to be heard on the wire.
 import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
 
 import { afterAll, describe, expect } from 'vitest';
 
@@ -35,6 +36,47 @@ describe('transports of the machine', () => {
     expect(call.status).toBe(200);
     await alice.hangup(call);
     for (const phone of [alice, bob]) await phone.close();
+  });
+});
+
+describe('bind addresses', () => {
+  const MACHINE = '/api/pbx/v2/sipSettings';
+  /** A server that answers at this address takes a call set-up, or a connection. */
+  const connects = (host: string, port: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect(port, host, () => resolve(true));
+      socket.on('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+
+  test('[D-083] an address that is not this machine\'s is refused by name of its field', async ({ pbx }) => {
+    const reply = await pbx.rest.call('PATCH', MACHINE, { body: { udp_bind: '192.0.2.1', tls_bind: '%nosuch0%' } });
+    expect(reply.status).toBe(422);
+    expect(reply.text).toMatch(/udp_bind[^}]*192\.0\.2\.1[^}]*/);
+    expect(reply.text).toMatch(/tls_bind[^}]*%nosuch0%/);
+  });
+
+  test('UDP and TCP move to their addresses on apply, and a restart finds them there', async ({ pbx }) => {
+    const port = Number(pbx.facts.sip.udp.split(':').at(-1));
+    const { username, secret } = pbx.account('101');
+    const registers = async (host: string): Promise<number> => {
+      const phone = await MiniPhone.open(username, secret, `${host}:${port}`);
+      const result = await phone.register().catch(() => 0);
+      await phone.close();
+      return result;
+    };
+    await settings(pbx, { udp_bind: '127.0.0.2', tcp_bind: '127.0.0.3' });
+    await until('TCP at its new address', () => connects('127.0.0.3', port));
+    expect(await connects('127.0.0.1', port)).toBe(false);
+    expect(await registers('127.0.0.2')).toBe(200);
+
+    await pbx.restart();
+    expect(await registers('127.0.0.2')).toBe(200);
+    expect([await connects('127.0.0.3', port), await connects('127.0.0.1', port)]).toEqual([true, false]);
+
+    await settings(pbx, { udp_bind: null, tcp_bind: null });
+    await until('TCP where it was', () => connects('127.0.0.1', port));
+    expect(await registers('127.0.0.1')).toBe(200);
   });
 });
 

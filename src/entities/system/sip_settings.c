@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
+#include "base/iface.h"
 #include "entities/entities.h"
 
 /* SIP settings of the node (PLT-36 to PLT-44, APP-110; defaults of D-082). */
@@ -72,8 +73,10 @@ static const struct sch_group groups[] = {
 	{ .name = p "_bind", .type = SCH_TEXT, .max = 64, .check = entity_check_bind,              \
 	  .group = "transport", .visible_if = p "_enabled=true",                                   \
 	  .label = { "Indirizzo di bind " ital, eng " bind address" },                             \
-	  .help = { "Indirizzo IP o interfaccia (%eth0%); vuoto: tutti",                           \
-		    "IP address or interface (%eth0%); empty: all" } },                            \
+	  .help = { "Indirizzo IP o interfaccia di questa macchina (%eth0%; %eth0:1%: il suo secondo " \
+		    "indirizzo); vuoto: quelli dati all'avvio (--listen), di solito tutti",        \
+		    "IP address or interface of this machine (%eth0%; %eth0:1%: its second address); " \
+		    "empty: those given at the start (--listen), usually all" } },                 \
 	{ .name = p "_port", .type = SCH_INT, .min = 1, .max = 65535, .def = number,               \
 	  .group = "transport", .visible_if = p "_enabled=true",                                   \
 	  .label = { "Porta " ital, eng " port" }, __VA_ARGS__ }
@@ -158,7 +161,11 @@ static const struct sch_field fields[] = {
 	  .group = "proxy", .label = { "Protocollo", "Protocol" } },
 
 	{ .name = "preferred_transport", .type = SCH_ENUM, .values = entity_transports, .def = "UDP",
-	  .group = "transport", .label = { "Trasporto preferito", "Preferred transport" } },
+	  .group = "transport", .label = { "Trasporto preferito", "Preferred transport" },
+	  .help = { "Verso un outbound proxy che non indica un protocollo. Sceglierne uno disabilitato lo "
+		    "abilita; se viene disabilitato vale il primo abilitato",
+		    "Towards an outbound proxy that names no protocol. Choosing one that is off turns it on; "
+		    "when it is turned off the first that is on counts" } },
 	TRANSPORT("udp", "UDP", "UDP", "true", "5060", .help = AT_START),
 	TRANSPORT("tcp", "TCP", "TCP", "true", "5060", .help = AT_START),
 	TRANSPORT("tls", "TLS", "TLS", "true", "5061", .help = AT_START),
@@ -233,12 +240,69 @@ static void check_defaults(struct sch_ctx *ctx, const json_t *row, const char *f
 					json_string_value(item));
 }
 
+/* Only what is changed: an interface may be down while somebody edits something else. */
+static void check_binds(struct sch_ctx *ctx, const json_t *row, const json_t *old)
+{
+	static const char *const binds[] = { "udp_bind", "tcp_bind", "tls_bind", "ws_bind", "wss_bind" };
+	struct iface_address found[IFACE_MAX];
+
+	for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++) {
+		const json_t *value = json_object_get(row, binds[i]);
+		const char *text = json_string_value(value);
+		int n;
+
+		if (!text || !*text || json_equal(value, json_object_get(old, binds[i])))
+			continue;
+		n = iface_addresses(found, text);
+		if (n == -EADDRNOTAVAIL)
+			sch_problem_add(ctx, binds[i], "not_local",
+					SCH_TR(ctx,
+					       "%s non è un indirizzo di questa macchina: indicarne uno suo o "
+					       "un'interfaccia, oppure lasciare vuoto.",
+					       "%s is not an address of this machine: give one of its own or an "
+					       "interface, or leave it empty."),
+					text);
+		else if (n < 0)
+			sch_problem_add(ctx, binds[i], "no_interface",
+					SCH_TR(ctx,
+					       "Questa macchina non ha un'interfaccia %s con un indirizzo: indicarne "
+					       "un'altra o un indirizzo IP, oppure lasciare vuoto.",
+					       "This machine has no interface %s with an address: give another one "
+					       "or an IP address, or leave it empty."),
+					text);
+	}
+}
+
+/* Who chooses a transport that is off means it to be used (BASE-59 says so of lines). */
+static int enable_preferred(json_t *row, const json_t *old)
+{
+	static const struct {
+		const char *name, *enabled;
+	} transports[] = {
+		{ "UDP", "udp_enabled" }, { "TCP", "tcp_enabled" }, { "TLS", "tls_enabled" },
+		{ "WS", "ws_enabled" },	  { "WSS", "wss_enabled" },
+	};
+	const json_t *chosen = json_object_get(row, "preferred_transport");
+
+	if (!json_is_string(chosen) || !old ||
+	    json_equal(chosen, json_object_get(old, "preferred_transport")))
+		return 0;
+	for (size_t i = 0; i < sizeof(transports) / sizeof(transports[0]); i++) {
+		if (!strcmp(json_string_value(chosen), transports[i].name) &&
+		    json_object_set_new(row, transports[i].enabled, json_true()))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int before_write(struct sch_ctx *ctx, json_t *row, const json_t *old)
 {
 	static const char *const enabled[] = { "udp_enabled", "tcp_enabled", "tls_enabled",
 					       "ws_enabled", "wss_enabled" };
 	bool any = false;
 
+	if (enable_preferred(row, old))
+		return -ENOMEM;
 	for (size_t i = 0; i < sizeof(enabled) / sizeof(enabled[0]); i++)
 		any = any || json_is_true(json_object_get(row, enabled[i]));
 	if (!any)
@@ -256,6 +320,7 @@ static int before_write(struct sch_ctx *ctx, json_t *row, const json_t *old)
 		sch_problem_add(ctx, "min_se", "range",
 				SCH_TR(ctx, "Min-SE non può superare Session-Expires.",
 				       "Min-SE cannot exceed Session-Expires."));
+	check_binds(ctx, row, old);
 	check_defaults(ctx, row, "default_audio_codecs");
 	check_defaults(ctx, row, "default_video_codecs");
 	return ctx->n_problems ? -EINVAL : 0;

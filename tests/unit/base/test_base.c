@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/iface.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/seal.h"
@@ -230,6 +231,29 @@ static void random_text_has_its_length_and_alphabet(void **state)
 	assert_int_equal(one[0], 0);
 }
 
+static void an_address_of_this_machine_has_several_names(void **state)
+{
+	static const char *const loopback[] = { "127.0.0.1", "%lo:0%", "lo:0" };
+	struct iface_address found[IFACE_MAX];
+	int n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++) {
+		assert_int_equal(iface_addresses(found, loopback[i]), 1);
+		assert_string_equal(found[0].text, "127.0.0.1");
+	}
+	n = iface_addresses(found, "%lo%");
+	assert_true(n == 1 || n == 2); /* with or without IPv6 */
+	assert_string_equal(found[0].text, "127.0.0.1");
+	assert_int_equal(iface_addresses(found, "0.0.0.0"), 1);
+	assert_int_equal(iface_addresses(found, "192.0.2.1"), -EADDRNOTAVAIL);
+	assert_int_equal(iface_addresses(found, "2001:db8::1"), -EADDRNOTAVAIL);
+	assert_int_equal(iface_addresses(found, "%nosuch0%"), -ENODEV);
+	assert_int_equal(iface_addresses(found, "%lo:99%"), -ENODEV);
+	assert_int_equal(iface_addresses(found, "%lo:-1%"), -ENODEV);
+	assert_int_equal(iface_addresses(found, "%%"), -ENODEV);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +264,7 @@ int main(void)
 		cmocka_unit_test(json_from_outside_is_parsed_strictly),
 		cmocka_unit_test(json_members_have_defaults),
 		cmocka_unit_test(a_sealed_secret_opens_only_whole_in_its_place_and_with_the_key),
+		cmocka_unit_test(an_address_of_this_machine_has_several_names),
 		cmocka_unit_test(random_text_has_its_length_and_alphabet),
 	};
 

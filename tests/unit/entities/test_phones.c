@@ -299,6 +299,34 @@ static void sip_settings_have_their_defaults(void **state)
 	fixture_free(ctx);
 }
 
+static void a_bind_address_belongs_to_this_machine(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	json_t *row;
+
+	assert_int_equal(put(ctx, "sip_settings", SCH_PATCH, 0,
+			     "{'udp_bind':'192.0.2.1','tcp_bind':'%nosuch0%','tls_bind':'%lo%'}", NULL),
+			 -EINVAL);
+	assert_true(problem(ctx, "udp_bind", "not_local"));
+	assert_true(problem(ctx, "tcp_bind", "no_interface"));
+	assert_false(problem(ctx, "tls_bind", "no_interface"));
+	assert_int_equal(put(ctx, "sip_settings", SCH_PATCH, 0, "{'ws_bind':'no address'}", NULL), -EINVAL);
+	assert_true(problem(ctx, "ws_bind", "bad_address"));
+	assert_int_equal(put(ctx, "sip_settings", SCH_PATCH, 0,
+			     "{'udp_bind':'127.0.0.1','tls_bind':'%lo%'}", NULL), 0);
+
+	/* Choosing a transport turns it on; turning it off later is allowed. */
+	assert_int_equal(put(ctx, "sip_settings", SCH_PATCH, 0, "{'preferred_transport':'WS'}", NULL), 0);
+	row = get(ctx, "sip_settings", 0);
+	assert_true(json_is_true(json_object_get(row, "ws_enabled")));
+	json_decref(row);
+	assert_int_equal(put(ctx, "sip_settings", SCH_PATCH, 0, "{'ws_enabled':false}", NULL), 0);
+	row = get(ctx, "sip_settings", 0);
+	assert_false(json_is_true(json_object_get(row, "ws_enabled")));
+	json_decref(row);
+	fixture_free(ctx);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -316,6 +344,8 @@ int main(void)
 		TESTDB_BOTH("[BASE-80] saved is not applied until it is applied",
 			    saved_is_not_applied_until_it_is_applied),
 		TESTDB_BOTH("SIP settings have their defaults", sip_settings_have_their_defaults),
+		TESTDB_BOTH("[D-083] a bind address is one of this machine's; the preferred transport is on",
+			    a_bind_address_belongs_to_this_machine),
 	};
 
 	return testdb_run(tests);

@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
 #include "sip/transp_guard.h"
 
 /* A certificate and, when it is given, a key in one file. */
@@ -296,9 +297,99 @@ static void registered_websocket_lives_on(void **state)
 
 #define T(name, f) { name, f, setup, teardown, NULL }
 
+#define LONG_MS  10000 /* an answer ends the wait */
+#define SHORT_MS 200
+
+/* True: who listens at this address has answered an OPTIONS, from there. */
+static bool answers_at(struct fix *fix, const char *host, unsigned wait_ms)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(fix->port) }, from;
+	socklen_t len = sizeof(from);
+	char text[1024];
+	ssize_t n;
+
+	assert_int_equal(inet_pton(AF_INET, host, &sin.sin_addr), 1);
+	(void)fix_print(text, sizeof(text), fix,
+			&(struct fix_req){ .method = "OPTIONS", .user = "x", .callid = host, .cseq = 1 }, "");
+	assert_int_equal(sendto(fix->fd, text, strlen(text), 0, (struct sockaddr *)&sin, sizeof(sin)),
+			 strlen(text));
+	assert_int_equal(fd_listen(fix->fd, FD_READ, fix_readable, NULL), 0);
+	fix_run(wait_ms);
+	fd_close(fix->fd);
+	n = recvfrom(fix->fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+	if (n < 0)
+		return false;
+	assert_memory_equal(text, "SIP/2.0 200", 11);
+	assert_memory_equal(&from.sin_addr, &sin.sin_addr, sizeof(from.sin_addr));
+	return true;
+}
+
+static int bind_udp(struct fix *fix, const char *where)
+{
+	const struct edge_opts *o = &fix->opts;
+
+	return edge_set_listeners(fix->edge, (const struct edge_listener[SNAP_TRANSPORTS]){
+		[SNAP_UDP] = { o->udp_port, where }, [SNAP_TCP] = { o->tcp_port, NULL },
+		[SNAP_TLS] = { o->tls_port, NULL }, [SNAP_WS] = { o->ws_port, NULL },
+		[SNAP_WSS] = { o->wss_port, "" } }, false);
+}
+
+static void a_bind_address_holds_at_once(void **state)
+{
+	struct fix *fix = *state;
+	struct sa dst, local;
+	int fd;
+
+	assert_true(answers_at(fix, "127.0.0.1", LONG_MS));
+	assert_int_equal(bind_udp(fix, "127.0.0.2"), 0);
+	assert_true(answers_at(fix, "127.0.0.2", LONG_MS));
+	assert_false(answers_at(fix, "127.0.0.1", SHORT_MS));
+	assert_int_equal(sa_set_str(&dst, "127.0.0.9", 5060), 0);
+	assert_int_equal(edge_local_addr(fix->edge, &local, SIP_TRANSP_UDP, &dst), 0);
+	assert_int_equal(sa_in(&local), 0x7f000002);
+	fd = fix_tcp(fix, fix->port); /* the others stay where they were */
+	close(fd);
+
+	/* What is not there leaves all as it was. */
+	assert_int_equal(bind_udp(fix, "192.0.2.1"), -EAGAIN);
+	assert_int_equal(bind_udp(fix, "%nosuch0%"), -EAGAIN);
+	assert_true(answers_at(fix, "127.0.0.2", LONG_MS));
+
+	assert_int_equal(bind_udp(fix, "%lo:0%"), 0);
+	assert_true(answers_at(fix, "127.0.0.1", LONG_MS));
+	assert_false(answers_at(fix, "127.0.0.2", SHORT_MS));
+	assert_int_equal(bind_udp(fix, "0.0.0.0"), 0);
+	assert_true(answers_at(fix, "127.0.0.1", LONG_MS));
+	assert_int_equal(bind_udp(fix, NULL), 0);
+	assert_true(answers_at(fix, "127.0.0.1", LONG_MS));
+	assert_false(answers_at(fix, "127.0.0.2", SHORT_MS));
+}
+
+static void a_transport_that_started_bound_is_opened_and_closed(void **state)
+{
+	struct fix *fix = *state;
+
+	edge_close(fix->edge);
+	fix->opts.udp_port = 0;
+	fix_start(fix);
+	fix->opts.udp_port = fix->port;
+	assert_int_equal(bind_udp(fix, "192.0.2.1"), -EAGAIN);
+	assert_false(edge_is_on(fix->edge, SIP_TRANSP_UDP));
+	assert_int_equal(bind_udp(fix, "127.0.0.2"), 0);
+	assert_true(answers_at(fix, "127.0.0.2", LONG_MS));
+	fix->opts.udp_port = 0;
+	assert_int_equal(bind_udp(fix, "127.0.0.2"), 0);
+	assert_false(edge_is_on(fix->edge, SIP_TRANSP_UDP));
+	assert_false(answers_at(fix, "127.0.0.2", SHORT_MS));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T("[PLT-36] the bind address of a transport holds at once; one of another machine changes nothing",
+		  a_bind_address_holds_at_once),
+		T("a transport that started bound is opened and closed",
+		  a_transport_that_started_bound_is_opened_and_closed),
 		T("TLS carries SIP; a new certificate disturbs no connection",
 		  tls_carries_sip_and_reloads_its_certificate),
 		T("a certificate with another kind of key takes the place of the old one; what is broken does not",

@@ -439,6 +439,30 @@ static void settings_of_the_node_reach_every_account(void **state)
 	node_free(&node);
 }
 
+static void a_proxy_without_protocol_takes_the_preferred_transport(void **state)
+{
+	struct node node;
+	struct snap_tenant *tenant;
+
+	node_init(&node, *state);
+	(void)create(&node, "account", "{'username':'u','password':'p'}");
+	(void)create(&node, "account",
+		     "{'username':'v','password':'p','outbound_proxy_override':true,"
+		     "'outbound_proxy_address':'10.0.0.1','outbound_proxy_protocol':'UDP'}");
+	settings(&node, "{'outbound_proxy_address':'proxy.example','preferred_transport':'TCP'}");
+	tenant = load(&node);
+	assert_string_equal(account(tenant, "u")->outbound_proxy, "sip:proxy.example;transport=tcp");
+	assert_string_equal(account(tenant, "v")->outbound_proxy, "sip:10.0.0.1;transport=udp");
+	snap_tenant_free(tenant);
+
+	/* Off: the first that is on. */
+	settings(&node, "{'tcp_enabled':false,'udp_enabled':false}");
+	tenant = load(&node);
+	assert_string_equal(account(tenant, "u")->outbound_proxy, "sip:proxy.example;transport=tls");
+	snap_tenant_free(tenant);
+	node_free(&node);
+}
+
 static void what_is_not_applied_is_not_seen(void **state)
 {
 	struct node node;
@@ -828,6 +852,8 @@ int main(void)
 			    values_come_from_the_template_unless_overridden),
 		TESTDB_BOTH("[PLT-44] [D-081] settings of the node reach every account",
 			    settings_of_the_node_reach_every_account),
+		TESTDB_BOTH("an outbound proxy without a protocol takes the preferred transport",
+			    a_proxy_without_protocol_takes_the_preferred_transport),
 		TESTDB_BOTH("[BASE-80] what is not applied is not seen",
 			    what_is_not_applied_is_not_seen),
 		TESTDB_BOTH("[BASE-45] broken values are never generous",
