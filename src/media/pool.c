@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "media/relay.h"
 
-
 struct family {
 	union net_addr addr; /* to bind to; family 0: not served */
 	uint16_t *ports;     /* even ports never bound so far, a ring */
@@ -252,19 +251,37 @@ static int families_set(struct pool *pool, const char *listen)
 	return -EINVAL;
 }
 
+/*
+ * Ports above 1023 to which a browser sends nothing, not even in WebRTC (the "bad ports" of the Fetch
+ * standard): a call there would be without sound and nobody would know why.
+ */
+static bool is_shunned(uint32_t port)
+{
+	static const uint16_t bad[] = { 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
+					6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080 };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (bad[i] == port)
+			return true;
+	}
+	return false;
+}
+
 static int ports_set(struct pool *pool, uint32_t first, uint32_t last)
 {
-	first = (first + 1) & ~1u;
 	for (int i = 0; i < 2; i++) {
 		struct family *family = &pool->families[i];
 
 		family->ports = calloc(pool->n_pairs, sizeof(*family->ports));
 		if (!family->ports)
 			return -ENOMEM;
-		for (uint32_t port = first; port + 1 <= last; port += 2)
-			family->ports[family->n++] = (uint16_t)port;
+		for (uint32_t port = first; port + 1 <= last; port += 2) {
+			if (!is_shunned(port) && !is_shunned(port + 1))
+				family->ports[family->n++] = (uint16_t)port;
+		}
 	}
-	return 0;
+	pool->n_pairs = pool->families[0].n;
+	return pool->n_pairs ? 0 : -EINVAL;
 }
 
 /* So that calls do not pay for binding. */
@@ -300,7 +317,7 @@ int pool_alloc(struct pool **ret, const struct pool_opts *opts)
 	pool->n_pairs = (opts->last - first + 1) / 2;
 	err = families_set(pool, opts->listen);
 	if (!err)
-		err = ports_set(pool, opts->first, opts->last);
+		err = ports_set(pool, first, opts->last);
 	if (err) {
 		pool_free(pool);
 		return err;

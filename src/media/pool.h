@@ -8,8 +8,8 @@
 
 /*
  * RTP port pairs. A pair that was bound once stays bound; freed pairs go to the back of a queue and
- * rest for POOL_REST_MS while others are left, so that late packets do not hit a new call. Control
- * thread only.
+ * rest for POOL_REST_MS while others are left, so that late packets do not hit a new call. Ports that
+ * browsers refuse to send to are left out. Control thread only.
  */
 #define POOL_REST_MS  1000
 #define POOL_PREPARED 512  /* pairs bound at start, over all relays */
@@ -27,7 +27,7 @@ struct pool_opts {
 	size_t max_pairs; /* by file descriptors; IPv4 and IPv6 together */
 };
 
-/* -EINVAL: no pair in the range, or an address that is not one. */
+/* -EINVAL: no pair in the range that can be used, or an address that is not one. */
 int pool_alloc(struct pool **ret, const struct pool_opts *opts);
 void pool_free(struct pool *pool); /* after the relays have stopped */
 
@@ -42,7 +42,7 @@ void pool_give(struct pool *pool, struct slot *slot);
 void pool_prepare(struct pool *pool, size_t n);
 
 struct pool_stats {
-	size_t pairs;  /* in the range, per family */
+	size_t pairs;  /* of the range that can be used, per family */
 	size_t bound, in_use, bind_errors;
 };
 void pool_stats(const struct pool *pool, struct pool_stats *ret);

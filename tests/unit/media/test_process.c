@@ -385,6 +385,26 @@ static void without_a_free_port_opening_fails_and_later_works(void **state)
 			leg_close(&legs[i]);
 }
 
+static void ports_that_browsers_refuse_are_left_out(void **state)
+{
+	struct fix *fix = *state;
+	struct leg legs[4];
+	int n = 0;
+
+	/* 6665 to 6669 are refused: 6660, 6662 and 6670 are left, if nobody else has them. */
+	fix_restart(fix, 6660, 6671, 2);
+	for (; n < 4; n++) {
+		leg_open(fix, &legs[n], NULL);
+		if (legs[n].failed)
+			break;
+		assert_true(legs[n].port == 6660 || legs[n].port == 6662 || legs[n].port == 6670);
+	}
+	assert_in_range(n, 1, 3);
+	assert_int_equal(legs[n].err, -EADDRNOTAVAIL);
+	for (int i = 0; i <= n; i++)
+		leg_close(&legs[i]);
+}
+
 static int raw_connect(const struct fix *fix)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -573,6 +593,7 @@ int main(void)
 		T(a_kill_of_the_switch_loses_nothing_at_the_receiver),
 		T(a_dead_media_process_is_told_as_lost),
 		T(without_a_free_port_opening_fails_and_later_works),
+		T(ports_that_browsers_refuse_are_left_out),
 		T(malformed_control_messages_do_no_harm),
 		T(a_second_lease_cannot_touch_the_streams_of_the_first),
 		T(the_sandbox_forbids_writing_files),
