@@ -137,6 +137,18 @@ window.phone = {
         ...(this.lossy ? { encodedInsertableStreams: true } : {}) } };
   },
   answer(more) { this.session.answer(this.with(more)); },
+  // For a failed test: what came in, what went out, and over which pair.
+  async facts() {
+    const lines = ['audio context ' + (this.audio ? this.audio.state : 'none'), 'ice ' + this.pc.iceConnectionState, 'connection ' + this.pc.connectionState];
+    const shown = ['kind', 'state', 'dtlsState', 'nominated', 'packetsReceived', 'bytesReceived', 'packetsSent', 'bytesSent', 'packetsLost', 'packetsDiscarded',
+      'audioLevel', 'totalAudioEnergy', 'framesSent', 'framesDecoded'];
+    for (const one of (await this.pc.getStats()).values())
+      if (['transport', 'candidate-pair', 'inbound-rtp', 'outbound-rtp', 'media-source'].includes(one.type))
+        lines.push(one.type + ' ' + shown.filter((name) => one[name] !== undefined).map((name) => name + '=' + one[name]).join(' '));
+    for (const [side, d] of [['local', this.pc.localDescription], ['remote', this.pc.remoteDescription]])
+      lines.push(...(d ? d.sdp.split('\r\n').filter((line) => /^m=|^a=(candidate|group|ice-|setup|mid|bundle|rtcp-mux)/.test(line)).map((line) => side + ' ' + line) : []));
+    return lines;
+  },
   async stats() {
     const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0, sent: 0, asked: 0, codec: '' };
     const codecs = new Map();
@@ -165,6 +177,7 @@ type PagePhone = {
   answer(more: WebCall): void;
   heardHz(): number;
   lose: boolean;
+  facts(): Promise<string[]>;
   stats(): Promise<WebStats>;
   session: {
     terminate(): void; hold(): void; unhold(): void;
@@ -292,7 +305,8 @@ export class WebPhone {
         return row >= 3;
       }, timeoutMs, 100);
     } catch (error) {
-      throw new Error(`${String(error)}; it heard ${last} Hz, said ${JSON.stringify(await this.events())}`);
+      const facts = [...await this.events(), ...this.complaints, ...await this.page.evaluate(() => phone.facts())];
+      throw new Error(`${String(error)}; it heard ${last} Hz, said\n${facts.join('\n')}`);
     }
   }
 
