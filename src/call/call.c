@@ -59,6 +59,30 @@ const char *call_caller_name(const struct call *call)
 	return call->caller_ext ? call->caller_ext->display_name : "";
 }
 
+struct dial_identity call_shown_caller(const struct call *call)
+{
+	return (struct dial_identity){
+		.number = call->shown.number[0] ? call->shown.number : call_caller_number(call),
+		.name = call->shown.number[0] ? call->shown.name : call_caller_name(call),
+	};
+}
+
+/* A phone that asserts itself by the name of its account means its extension. */
+static void take_asserted(struct call *call, const struct sip_msg *msg)
+{
+	const struct snap_sip *sip = snap_sip(call->engine->o.snap);
+	struct inv_identity said;
+
+	if (!sip->accept_rpid || inv_asserted(&said, msg))
+		return;
+	str_ncpy(call->shown.number,
+		 strcmp(said.number, call->account_name) ? said.number : call_caller_number(call),
+		 sizeof(call->shown.number));
+	str_ncpy(call->shown.name, said.name, sizeof(call->shown.name));
+	if (!said.name[0] && !strcmp(call->shown.number, call_caller_number(call)))
+		str_ncpy(call->shown.name, call_caller_name(call), sizeof(call->shown.name));
+}
+
 const char *call_state_name(enum call_state state)
 {
 	static const char *const names[] = { "new", "ringing", "answered", "held", "ended" };
@@ -448,6 +472,7 @@ int call_incoming(struct engine *engine, const struct sip_msg *msg,
 	call->caller_ext = extension;
 	str_ncpy(call->account_name, account->username, sizeof(call->account_name));
 	(void)pl_strcpy(&msg->uri.user, call->called, sizeof(call->called));
+	take_asserted(call, msg);
 	(void)re_snprintf(call->source, sizeof(call->source), "%J", &msg->src);
 
 	err = leg_alloc(&leg, call, account, true);

@@ -109,6 +109,9 @@ struct call {
 	char called[CALL_TEXT];         /* as dialled */
 	char called_name[CALL_TEXT], answered_by[CALL_TEXT];
 	char source[64];                /* IP:port of the caller */
+	struct {
+		char number[CALL_TEXT], name[2 * CALL_TEXT];
+	} shown;                        /* to who is called (PLT-38); empty: the caller's own */
 	int64_t start_us, answer_us, end_us;
 	struct call_quality *quality;   /* how its legs sounded; NULL until one has closed */
 	struct result result;
@@ -244,5 +247,8 @@ void call_set_state(struct call *call, enum call_state state);
 const char *call_state_name(enum call_state state);
 const char *call_caller_number(const struct call *call);
 const char *call_caller_name(const struct call *call);
+/* Who calls as phones shall show it, which a phone may assert itself (PLT-38); rights and records are
+ * the caller's own. */
+struct dial_identity call_shown_caller(const struct call *call);
 
 #endif

@@ -133,13 +133,15 @@ static const char *identity_headers(const struct leg *leg, const struct dial_ide
 		[SNAP_RPID_PAI] = { "P-Asserted-Identity", "" },
 	};
 
-	char name[160];
+	char name[160], quoted[164] = "";
 
 	if (mode == SNAP_RPID_OFF || mode >= sizeof(forms) / sizeof(forms[0]))
 		return NULL;
 	inv_quote(name, sizeof(name), identity->name);
-	if (re_snprintf(buf, size, "%s: \"%s\" <sip:%s@%j>%s\r\n", forms[mode].name, name,
-			identity->number, &leg->local, forms[mode].params) < 0)
+	if (name[0])
+		(void)re_snprintf(quoted, sizeof(quoted), "\"%s\" ", name);
+	if (re_snprintf(buf, size, "%s: %s<sip:%s@%j>%s\r\n", forms[mode].name, quoted, identity->number,
+			&leg->local, forms[mode].params) < 0)
 		return NULL;
 
 	return buf;
@@ -240,8 +242,7 @@ static bool all_direct(const struct call *call, const struct dial_target *target
 static int set_out(struct dial *dial, const struct dial_target *targets, size_t n)
 {
 	struct call *call = dial->call;
-	struct dial_identity identity = { .number = call_caller_number(call),
-					  .name = call_caller_name(call) };
+	const struct dial_identity identity = call_shown_caller(call);
 	int err;
 
 	call->a->direct = all_direct(call, targets, n);
@@ -469,13 +470,13 @@ static void on_progress(struct dial *dial, const struct call_event *event)
 /* A phone that refuses keys beside plain RTP is asked again, in other ways. */
 static bool ask_again(struct dial *dial, struct leg *leg, uint16_t scode)
 {
+	const struct dial_identity identity = call_shown_caller(dial->call);
+
 	if (!leg_secure_fall_back(leg, scode))
 		return false;
 
 	leg->state = LEG_NEW;
-	return !dial_invite(leg, &dial->targets[leg->target],
-			    &(struct dial_identity){ .number = call_caller_number(dial->call),
-						     .name = call_caller_name(dial->call) });
+	return !dial_invite(leg, &dial->targets[leg->target], &identity);
 }
 
 /* The one that was heard has gone: the caller hears the next that had something to say. */

@@ -130,6 +130,16 @@ void inv_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q850);
  * of a tel URI. -ENOENT: it names nobody. */
 int inv_redirect_user(char *buf, size_t size, const struct sip_msg *msg);
 
+/*
+ * Who the sender says it is: P-Asserted-Identity (RFC 3325), else Remote-Party-ID. The number is one that can
+ * be dialled or a plain user name, the name is without quotes and control characters, perhaps empty.
+ * -ENOENT: it says nothing that can be used; ret is then undefined.
+ */
+struct inv_identity {
+	char number[80], name[160];
+};
+int inv_asserted(struct inv_identity *ret, const struct sip_msg *msg);
+
 /* Facts, borrowed. */
 const char *inv_callid(const struct inv *inv);
 bool inv_is_established(const struct inv *inv);

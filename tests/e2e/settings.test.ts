@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { afterAll, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone } from './lib/miniphone.js';
+import { MiniPhone, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
 import { SipProxy } from './lib/sipproxy.js';
 import { parseSip, status } from './lib/sipmessage.js';
@@ -160,6 +160,43 @@ describe('who calls', () => {
     }
     await settings(pbx, { send_rpid_mode: 'p_asserted_identity' });
     await pbx.configure([{ path: `/api/pbx/v2/extension/${id}`, body: { last_name: 'Demo' } }]);
+    for (const phone of [alice, bob]) await phone.close();
+  });
+
+  test('[PLT-38] what the calling phone asserts is what the called one sees, unless the settings say no', async ({ pbx }) => {
+    let invited = new Map<string, string[]>();
+    const said: MiniOptions = { lines: [] };
+    const alice = await mini(pbx, '101', said);
+    const bob = await mini(pbx, '102');
+    const listen = bob.channel.take;
+    bob.channel.take = (text): void => {
+      if (text.startsWith('INVITE')) invited = parseSip(text).headers;
+      listen(text);
+    };
+    await alice.register();
+    await bob.register();
+    const shown = async (...lines: string[]): Promise<string> => {
+      said.lines = lines;
+      await alice.hangup(await alice.call('102'));
+      return /^(?:"(.*)" )?<sip:([^@]+)@/.exec(invited.get('from')?.[0] ?? '')?.slice(1).join(' | ') ?? '';
+    };
+    const own = 'Anna Demo | 101';
+    const name = pbx.account('101').username;
+    expect(await shown('P-Asserted-Identity: "Desk \\"7\\"" <sip:9007@elsewhere.example>')).toBe('Desk \\"7\\" | 9007');
+    expect(invited.get('p-asserted-identity')?.[0]).toMatch(/^"Desk \\"7\\"" <sip:9007@127/);
+    expect(await shown('P-Asserted-Identity: <tel:+390501234567>')).toBe(' | +390501234567');
+    expect(await shown('Remote-Party-ID: Porter <sip:9008@x.example>;party=calling;privacy=off')).toBe('Porter | 9008');
+    expect(await shown(`P-Asserted-Identity: <sip:${name}@x.example>`)).toBe(own);
+    for (const useless of ['P-Asserted-Identity: nonsense', 'P-Asserted-Identity: <sip:a%0d%0ab@x.example>',
+      'Remote-Party-ID: <sip:9@x.example>;party=called', 'Remote-Party-ID: <sip:9@x.example>;privacy=full']) {
+      expect(await shown(useless)).toBe(own);
+    }
+    const [cdr] = await pbx.cdrs(1);
+    expect(JSON.stringify(cdr)).toContain('"101"'); // whose rights counted
+
+    await settings(pbx, { accept_rpid: false });
+    await until('nothing is accepted', async () => (await shown('P-Asserted-Identity: <sip:9007@x.example>')) === own);
+    await settings(pbx, { accept_rpid: true });
     for (const phone of [alice, bob]) await phone.close();
   });
 });

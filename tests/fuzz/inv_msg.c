@@ -64,6 +64,7 @@ static void message(const uint8_t *data, size_t size, bool first)
 	struct mbuf *mb = mbuf_alloc(size + 1);
 	struct sip_msg *msg = NULL;
 	char text[200];
+	struct inv_identity who;
 	struct pl pl;
 
 	if (!mb)
@@ -83,6 +84,8 @@ static void message(const uint8_t *data, size_t size, bool first)
 
 	(void)inv_msg_unknown_require(msg, text, sizeof(text));
 	(void)inv_msg_q850(msg);
+	(void)inv_redirect_user(text, sizeof(text), msg);
+	(void)inv_asserted(&who, msg);
 	if (!msg->req) {
 		if (edge->dialog_h)
 			(void)edge->dialog_h(msg, edge->dialog_arg);

@@ -93,7 +93,11 @@ static const struct sch_field fields[] = {
 	{ .name = "dtmf_mode", .type = SCH_ENUM, .values = dtmf_modes, .def = "rfc2833",
 	  .group = "general", .label = { "Modalità DTMF", "DTMF mode" } },
 	{ .name = "accept_rpid", .type = SCH_BOOL, .def = "true", .group = "general",
-	  .label = { "Abilita accettazione RPID", "Accept RPID" } },
+	  .label = { "Abilita accettazione RPID", "Accept RPID" },
+	  .help = { "Chi è chiamato vede l'identità che il telefono dichiara (P-Asserted-Identity o "
+		    "Remote-Party-ID) all'inizio della chiamata; diritti e CDR restano dell'interno",
+		    "Who is called sees the identity that the phone asserts (P-Asserted-Identity or "
+		    "Remote-Party-ID) when the call begins; rights and CDRs stay the extension's" } },
 	{ .name = "send_rpid_mode", .type = SCH_ENUM, .values = rpid_modes,
 	  .def = "p_asserted_identity", .group = "general",
 	  .label = { "Send rpid mode", "Send RPID mode" } },
