@@ -572,12 +572,22 @@ static const struct method {
 	{ "PUBLISH", on_not_allowed, on_not_allowed },
 };
 
+/* PLT-36: to the letter where the settings say so. */
+static struct fault check_form(const struct edge *edge, const struct sip_msg *msg)
+{
+	const struct snap_sip *set = edge->snap ? snap_sip(edge->snap) : NULL;
+	const char *reason = set && set->pedantic ? edge_pedantic(msg) : NULL;
+
+	return reason ? (struct fault){ 400, reason } : (struct fault){ 0 };
+}
+
 static bool malformed(struct edge *edge, const struct sip_msg *msg, const struct fault *fault)
 {
 	edge->stats.malformed++;
 	log_debug("sip.malformed", fault->reason, kv_sa("source", &msg->src),
 		  kv_textn("method", msg->met.p, msg->met.l));
-	edge_refuse(edge, msg, fault->scode, fault->reason, NULL);
+	if (pl_strcmp(&msg->met, "ACK")) /* is never answered */
+		edge_refuse(edge, msg, fault->scode, fault->reason, NULL);
 	return true;
 }
 
@@ -596,6 +606,8 @@ bool edge_request(const struct sip_msg *msg, void *arg)
 		fault = check_values(msg);
 	if (!fault.scode)
 		fault = check_body(msg);
+	if (!fault.scode)
+		fault = check_form(edge, msg);
 	if (fault.scode)
 		return malformed(edge, msg, &fault);
 

@@ -72,6 +72,9 @@ bool edge_response(const struct sip_msg *msg, void *arg);
 void edge_refuse(struct edge *edge, const struct sip_msg *msg, uint16_t scode, const char *reason,
 		 const char *hdrs);
 
+/* edge_form.c: what is wrong with a request by the letter of RFC 3261, of what is forgiven otherwise. */
+const char *edge_pedantic(const struct sip_msg *msg);
+
 /* v4 as ::ffff:a.b.c.d, as the snapshot's networks are. */
 void edge_addr16(uint8_t addr[16], const struct sa *sa);
 /* v4-mapped IPv6 as plain IPv4. */

@@ -80,6 +80,19 @@ describe('bind addresses', () => {
   });
 });
 
+test('[PLT-36] where messages are checked to the letter, real phones call as ever', async ({ pbx, phones }) => {
+  await settings(pbx, { pedantic: true });
+  const alice = await phones.start('101');
+  const bob = await phones.start('102');
+  await alice.dial('102');
+  await bob.waitEvent('CALL_INCOMING');
+  await bob.answer();
+  await alice.waitEvent('CALL_ESTABLISHED');
+  await alice.hangup();
+  await bob.waitEvent('CALL_CLOSED');
+  await settings(pbx, { pedantic: false });
+});
+
 describe('outbound proxy', () => {
   test('[BASE-49] calls to the account, and what follows in them, go by its proxy', async ({ pbx }) => {
     const proxy = await SipProxy.start(pbx.facts.sip.udp);

@@ -86,6 +86,7 @@ static void message(const uint8_t *data, size_t size, bool first)
 	(void)inv_msg_q850(msg);
 	(void)inv_redirect_user(text, sizeof(text), msg);
 	(void)inv_asserted(&who, msg);
+	(void)edge_pedantic(msg);
 	if (!msg->req) {
 		if (edge->dialog_h)
 			(void)edge->dialog_h(msg, edge->dialog_arg);

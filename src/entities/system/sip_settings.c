@@ -89,7 +89,10 @@ static const struct sch_group groups[] = {
 static const struct sch_field fields[] = {
 	{ .name = "pedantic", .type = SCH_BOOL, .def = "false", .group = "general",
 	  .label = { "Abilita controllo pedante dei messaggi SIP", "Pedantic check of SIP messages" },
-	  .help = { "Scarta i messaggi con errori di forma", "Discards malformed messages" } },
+	  .help = { "Scarta (400) anche le richieste con errori di forma che di solito si perdonano: intestazioni "
+		    "obbligatorie mancanti, nomi e indirizzi scritti male",
+		    "Discards (400) also requests with faults of form that are usually forgiven: mandatory "
+		    "headers that are missing, names and addresses that are badly written" } },
 	{ .name = "dtmf_mode", .type = SCH_ENUM, .values = dtmf_modes, .def = "rfc2833",
 	  .group = "general", .label = { "Modalità DTMF", "DTMF mode" } },
 	{ .name = "accept_rpid", .type = SCH_BOOL, .def = "true", .group = "general",

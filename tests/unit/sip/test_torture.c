@@ -511,6 +511,56 @@ static void tcp_huge_content_length_is_no_memory(void **state)
 	is_alive(fix);
 }
 
+/* ------------------------------------------------------------------ PLT-36: pedantic */
+
+/* Forgiven when the settings are relaxed (the status), refused when they are pedantic. */
+static const struct torture sloppy[] = {
+	{ "no Max-Forwards",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA "From: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: p$N\r\n"
+	  "CSeq: 1 OPTIONS\r\n" END, 200, "Max-Forwards" },
+	{ "no tag of who sends",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA "From: <sip:a@x>\r\nTo: <sip:b@x>\r\nCall-ID: p$N\r\n"
+	  "Max-Forwards: 70\r\nCSeq: 1 OPTIONS\r\n" END, 200, "tag in From" },
+	{ "an INVITE without Contact",
+	  "INVITE sip:x@y SIP/2.0\r\n" VIA REST "CSeq: 1 INVITE\r\n" END, 401, "one Contact" },
+	{ "a body of no type",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA REST "CSeq: 1 OPTIONS\r\nContent-Length: 2\r\n\r\nab", 200,
+	  "Content-Type" },
+	{ "RFC 4475 3.1.2.12 a date of another zone",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA REST "CSeq: 1 OPTIONS\r\n"
+	  "Date: Fri, 01 Jan 2010 16:00:00 EST\r\n" END, 200, "GMT" },
+	{ "RFC 4475 3.1.2.13 a contact with a question mark, without <>",
+	  "REGISTER sip:x SIP/2.0\r\n" VIA REST "CSeq: 1 REGISTER\r\n"
+	  "Contact: sip:user@example.com?Route=%3Csip:sip.example.com%3E\r\n" END, 401, "needs < and >" },
+	{ "RFC 4475 3.1.2.14 spaces within <>",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA "From: <sip:a@x>;tag=1\r\nTo: \"Watson\" < sip:t.watson@x >\r\n"
+	  "Call-ID: p$N\r\nMax-Forwards: 70\r\nCSeq: 1 OPTIONS\r\n" END, 200, "Spaces" },
+	{ "RFC 4475 3.1.2.15 a display name that needs quotes",
+	  "OPTIONS sip:x@y SIP/2.0\r\n" VIA "From: Bell, Alexander <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\n"
+	  "Call-ID: p$N\r\nMax-Forwards: 70\r\nCSeq: 1 OPTIONS\r\n" END, 200, "quotes" },
+};
+
+static void sloppy_messages_are_forgiven_or_not(void **state)
+{
+	struct fix *fix = *state;
+	unsigned wrong = 0;
+
+	for (size_t i = 0; i < sizeof(sloppy) / sizeof(sloppy[0]); i++) {
+		struct torture forgiven = sloppy[i], refused = sloppy[i];
+
+		forgiven.has = NULL;
+		refused.scode = 400;
+		fix->sip->pedantic = false;
+		wrong += play(fix, &forgiven);
+		fix->sip->pedantic = true;
+		wrong += play(fix, &refused);
+	}
+	assert_int_equal(wrong, 0);
+	play_all(fix, valid, sizeof(valid) / sizeof(valid[0])); /* what is valid passes */
+}
+
+/* ------------------------------------------------------------------ detours */
+
 static void maddr_does_not_redirect_our_answer(void **state)
 {
 	struct fix *fix = *state;
@@ -548,6 +598,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T("RFC 4475 3.1.1: valid messages are understood", play_valid),
 		T("RFC 4475 3.1.2 and 3.2: invalid messages are refused or dropped", play_invalid),
+		T("[PLT-36] pedantic: what is badly formed is discarded, what is valid passes",
+		  sloppy_messages_are_forgiven_or_not),
 		T("RFC 4475 3.3 and 3.4: application and backward compatibility", play_application),
 		T("RFC 4475 3.3.12 to 14: parameters of contacts", contact_parameters),
 		T("what may be refused or forgiven does no harm", play_any),
