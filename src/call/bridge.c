@@ -96,9 +96,32 @@ static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offe
 	return err;
 }
 
+/* ------------------------------------------------------------------ digits */
+
+/* What is not about keys (leg_dtmf.c) goes on as it is, to who takes such requests. */
+static void pass_info(struct call *call, const struct call_event *event)
+{
+	struct leg *other = partner(call, event->leg);
+
+	if (other && other->inv && inv_peer_allows(other->inv, "INFO"))
+		(void)inv_info(other->inv, event->ctype, event->body);
+}
+
+static void pass_digit(struct call *call, const struct call_event *event)
+{
+	struct leg *other = partner(call, event->leg);
+
+	if (!other)
+		return;
+	if (call->room) /* a room mixes sound; keys are for the other side as before */
+		leg_dtmf_send(other, event->digit, event->duration_ms);
+	else
+		leg_dtmf_pass(other, event);
+}
+
 /* ------------------------------------------------------------------ new media */
 
-/* Waits for the answer to what we offered the other leg; deals with little else meanwhile. -ECONNRESET:
+/* Waits for the answer to what we offered the other leg; keys go on meanwhile, little else does. -ECONNRESET:
  * there is nothing left to agree on, which the next event says. */
 static int wait_reanswer(struct call *call, const struct leg *other, struct call_event **ret)
 {
@@ -121,6 +144,10 @@ static int wait_reanswer(struct call *call, const struct leg *other, struct call
 		}
 		if (event->type == CALL_EV_OFFER && event->leg->inv) /* RFC 3261 section 14.2: one at a time */
 			(void)inv_reanswer(event->leg->inv, 491, "Request Pending", NULL);
+		else if (event->type == CALL_EV_DIGIT)
+			pass_digit(call, event);
+		else if (event->type == CALL_EV_INFO)
+			pass_info(call, event);
 		mem_deref(event);
 	}
 }
@@ -435,29 +462,6 @@ out:
 		call_record_save(call);
 
 	return err == -EHANGUP ? err : 0;
-}
-
-/* ------------------------------------------------------------------ digits */
-
-/* What is not about keys (leg_dtmf.c) goes on as it is, to who takes such requests. */
-static void pass_info(struct call *call, const struct call_event *event)
-{
-	struct leg *other = partner(call, event->leg);
-
-	if (other && other->inv && inv_peer_allows(other->inv, "INFO"))
-		(void)inv_info(other->inv, event->ctype, event->body);
-}
-
-static void pass_digit(struct call *call, const struct call_event *event)
-{
-	struct leg *other = partner(call, event->leg);
-
-	if (!other)
-		return;
-	if (call->room) /* a room mixes sound; keys are for the other side as before */
-		leg_dtmf_send(other, event->digit, event->duration_ms);
-	else
-		leg_dtmf_pass(other, event);
 }
 
 /* ------------------------------------------------------------------ the loop */

@@ -113,6 +113,36 @@ describe('SIP INFO', () => {
   });
 });
 
+describe('while the other side is asked for new media', () => {
+  test('keys and other INFO requests of both sides go on at once', async ({ pbx }) => {
+    await mode(pbx, 'sip_info');
+    let question: SipMessage | undefined;
+    const video = (port: number): string => `m=video ${port} RTP/AVP 97\r\n${port ? 'a=rtpmap:97 H264/90000\r\n' : ''}`;
+    const { caller, callee, call, far } = await talk(pbx, { allow: withInfo }, {
+      allow: withInfo,
+      onRequest: (_self, _call, message) => {
+        if (message.start.startsWith('INVITE')) question = message; // and asks its user
+        return message.start.startsWith('INVITE');
+      },
+    });
+    const answered = caller.inDialog(call, 'INVITE', caller.sdp(call.rtp) + video(4104));
+    const asked = await until('the other side is asked', () => question);
+    expect(status(await caller.inDialog(call, 'INFO', relay('5', 250), 'application/dtmf-relay'))).toBe(200);
+    expect(status(await caller.inDialog(call, 'INFO', '<x/>', 'application/media_control+xml'))).toBe(200);
+    expect(status(await callee.inDialog(far, 'INFO', relay('9', 250), 'application/dtmf-relay'))).toBe(200);
+    const bodies = (of: MiniCall): string[] => [...new Set(infos(of).map((info) => info.body))]; // some perhaps twice
+    await until('the caller\'s', () => bodies(far).length >= 2);
+    await until('the callee\'s', () => bodies(call).length >= 1);
+    expect(bodies(far)).toEqual([relay('5', 250), '<x/>']);
+    expect(bodies(call)).toEqual([relay('9', 250)]);
+
+    callee.reply(asked, 200, 'OK', callee.sdp(far.rtp) + video(0));
+    expect(status(await answered)).toBe(200);
+    await caller.hangup(call);
+    await mode(pbx, 'rfc2833');
+  });
+});
+
 describe('tones', () => {
   const tones = async (call: MiniCall, digits: string): Promise<void> => {
     call.rtp.say([...Array.from({ length: 1600 }, () => 0), ...dtmfTones(digits)]);
