@@ -4,7 +4,8 @@
 #include "entities/entities.h"
 
 /* Roles (BASE-74 to BASE-76, D-039 to D-043). */
-#define ROLE_PRIORITY_MAX 99
+#define ROLE_PRIORITY_MAX   99
+#define ROLE_PRIORITY_ADMIN 100 /* of the predefined administrators alone */
 
 static const struct sch_value kinds[] = {
 	{ "custom", { "Ruolo personalizzato", "Custom role" } },
@@ -30,12 +31,12 @@ static const struct sch_field fields[] = {
 	  .label = { "Descrizione", "Description" },
 	  .help = { "Identifica il ruolo quando lo si assegna a un utente",
 		    "Identifies the role when it is given to a user" } },
-	{ .name = "priority", .type = SCH_INT, .min = 0, .max = ROLE_PRIORITY_MAX, .def = "1",
+	{ .name = "priority", .type = SCH_INT, .min = 0, .max = ROLE_PRIORITY_ADMIN, .def = "1",
 	  .group = "role", .flags = SCH_LISTED, .label = { "Priorità", "Priority" },
 	  .help = { "Chi ha priorità maggiore può prendere il lucchetto di configurazione; 0 non lo "
-		    "toglie mai a nessuno",
+		    "toglie mai a nessuno, 100 è degli amministratori predefiniti",
 		    "Higher priority may take the configuration lock over; 0 never takes it from "
-		    "anybody" } },
+		    "anybody, 100 is the predefined administrators'" } },
 	{ .name = "kind", .type = SCH_ENUM, .values = kinds, .def = "custom", .group = "role",
 	  .flags = SCH_READONLY | SCH_LISTED, .label = { "Tipo", "Kind" } },
 	{ .name = "permissions", .type = SCH_OBJECT, .group = "permissions",
@@ -97,18 +98,40 @@ static void check_power(struct sch_ctx *ctx, const json_t *row, const json_t *ol
 	}
 }
 
+/* The first field that a write changes; NULL: none. */
+static const char *changed_field(struct sch_ctx *ctx, const json_t *row, const json_t *old)
+{
+	static const char *const simple[] = { "description", "priority" };
+
+	for (size_t i = 0; i < sizeof(simple) / sizeof(simple[0]); i++)
+		if (!json_equal(json_object_get(row, simple[i]), json_object_get(old, simple[i])))
+			return simple[i];
+	for (size_t i = 0; i < sch_n_permissions; i++)
+		if (sch_role_level(row, sch_permissions[i].key) !=
+		    sch_role_level(old, sch_permissions[i].key))
+			return sch_path(ctx, "permissions", sch_permissions[i].key);
+	return NULL;
+}
+
 static int before_write(struct sch_ctx *ctx, json_t *row, const json_t *old)
 {
 	const char *kind = json_string_value(json_object_get(row, "kind"));
+	const char *changed = old ? changed_field(ctx, row, old) : "kind";
 
-	if (ctx->system)
+	/* What is written back as it is does no harm, such as the import of an export. */
+	if (ctx->system || !changed)
 		return 0;
 	if (kind && strcmp(kind, "custom")) {
-		sch_problem_add(ctx, "kind", "predefined",
+		sch_problem_add(ctx, changed, "predefined",
 				SCH_TR(ctx, "I ruoli predefiniti non si modificano: creare un ruolo nuovo.",
 				       "Predefined roles cannot be changed: create a new role."));
 		return -EINVAL;
 	}
+	if (json_integer_value(json_object_get(row, "priority")) > ROLE_PRIORITY_MAX)
+		sch_problem_add(ctx, "priority", "out_of_range",
+				SCH_TR(ctx, "La priorità di un ruolo va da 0 a %d.",
+				       "The priority of a role is between 0 and %d."),
+				ROLE_PRIORITY_MAX);
 	if (old && ctx->levels && ctx->role_id == sch_row_id(old))
 		sch_problem_add(ctx, "description", "own_role",
 				SCH_TR(ctx, "Il proprio ruolo può essere modificato solo da chi ha priorità maggiore.",

@@ -165,6 +165,7 @@ static void roles_are_complete_and_closed(void **state)
 	assert_true(problem(ctx, "permissions.sip_settings", "wrong_level"));
 	assert_int_equal(put(ctx, "role", SCH_CREATE, 0, "{'description':'x','priority':100}", NULL),
 			 -EINVAL);
+	assert_true(problem(ctx, "priority", "out_of_range"));
 	fixture_free(ctx);
 }
 

@@ -216,6 +216,54 @@ static void expect_same_again(struct sch_ctx *ctx, const char *entity, char sepa
 	sch_out_free(&b);
 }
 
+/* What comes with a new tenant and a new node too: predefined users and roles are left as they are. */
+static void whatever_is_exported_imports_again(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	const int64_t levels[] = { ctx->tenant_id, 0 };
+
+	(void)make(ctx, "extension", "{'number':'101'}");
+	(void)make(ctx, "user", "{'username':'anna'}");
+	(void)make(ctx, "account", "{'username':'a','password':'p'}");
+	(void)make(ctx, "role", "{'description':'Desk','permissions':{'extensions':'read'}}");
+	for (size_t level = 0; level < 2; level++) {
+		ctx->tenant_id = levels[level];
+		for (size_t i = 0; i < sch_n_entities; i++) {
+			const struct sch_entity *e = sch_entities[i];
+			struct sch_out text = { 0 };
+			json_t *r;
+
+			if (e->singleton || (!level) != (e->scope != SCH_PBX))
+				continue;
+			OK(sch_csv_export(ctx, e, &(struct sch_query){ 0 }, ',', false, false, &text));
+			r = import(ctx, e->name, SCH_IMPORT_ALL_OR_NOTHING, text.text);
+			if (json_array_size(json_object_get(r, "errors")))
+				fail_msg("%s: %s", e->name, json_dumps(r, 0));
+			assert_int_equal(num(r, "created"), 0);
+			json_decref(r);
+			sch_out_free(&text);
+		}
+	}
+	ctx->tenant_id = levels[0];
+	fixture_free(ctx);
+}
+
+static void a_predefined_role_that_was_changed_is_an_error_with_its_field(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	json_t *r = import(ctx, "role", SCH_IMPORT_VALID_ROWS,
+			   "description,priority\nDesk,5\nTenant User,77\n");
+	const json_t *error = json_array_get(json_object_get(r, "errors"), 0);
+
+	assert_int_equal(json_array_size(json_object_get(r, "errors")), 1);
+	assert_int_equal(num(r, "created"), 1);
+	assert_int_equal(num(error, "row"), 3);
+	assert_string_equal(str(error, "field"), "priority");
+	assert_string_equal(str(error, "code"), "predefined");
+	json_decref(r);
+	fixture_free(ctx);
+}
+
 static void names_with_separators_survive(void **state)
 {
 	struct sch_ctx *ctx = fixture(*state);
@@ -263,6 +311,10 @@ int main(void)
 		TESTDB_BOTH("CSV is imported as people write it, errors name their rows",
 			    csv_is_imported_as_people_write_it),
 		TESTDB_BOTH("an exported file imports to the same", an_export_imports_to_the_same),
+		TESTDB_BOTH("whatever is exported imports again, predefined objects too",
+			    whatever_is_exported_imports_again),
+		TESTDB_BOTH("a predefined role that was changed is an error with row and field",
+			    a_predefined_role_that_was_changed_is_an_error_with_its_field),
 		TESTDB_BOTH("names with separators, quotes and signs survive",
 			    names_with_separators_survive),
 		TESTDB_BOTH("a broken file is refused whole", a_broken_file_is_refused_whole),
