@@ -143,6 +143,17 @@ def message_mistakes():
            [f'docs/messages.md: {s} does not exist' for s in sorted(told - used)]
 
 
+def log_mistakes():
+    """Modules of logged events that base/log.c does not know, and the other way round."""
+    used = set()
+    for path in SRC.rglob('*.c'):
+        used |= set(re.findall(r'\blog_(?:error|warn|info|debug)\(\s*"([a-z0-9_]+)\.', path.read_text(encoding='utf-8')))
+    table = re.search(r'known_modules\[\] =([^;]*);', (SRC / 'base' / 'log.c').read_text(encoding='utf-8')).group(1)
+    known = set(re.findall(r'[a-z0-9_]+', table))
+    return [f'src/base/log.c: module {m} is missing' for m in sorted(used - known)] + \
+           [f'src/base/log.c: module {m} writes no events' for m in sorted(known - used)]
+
+
 def length_mistakes():
     mistakes = []
     for folder in ('src', 'tests', 'bench'):
@@ -154,7 +165,7 @@ def length_mistakes():
 
 
 def main():
-    wholes = [layer_mistakes(), caller_mistakes(), message_mistakes(), length_mistakes()]
+    wholes = [layer_mistakes(), caller_mistakes(), message_mistakes(), log_mistakes(), length_mistakes()]
     n_headers, headers = header_mistakes()
     for mistake in sum(wholes, headers):
         print(mistake)

@@ -119,10 +119,12 @@ static int read_config(struct config *config, int argc, char *argv[])
 		if (err)
 			return err;
 	}
-	if (log_levels_set(config->log_level)) {
+	err = log_levels_set(config->log_level);
+	if (err) {
 		(void)fprintf(stderr,
-			      "aoide: log-level: \"%s\" is not like \"info\" or \"info,sip=debug\"\n",
-			      config->log_level);
+			      "aoide: log-level: \"%s\" is not like \"info\" or \"info,sip=debug\"; modules "
+			      "are %s\n",
+			      config->log_level, log_module_names());
 		return -EINVAL;
 	}
 

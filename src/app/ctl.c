@@ -551,7 +551,7 @@ static int log_levels(struct ctl *ctl)
 {
 	json_t *all = json_object(), *one;
 	char subject[64];
-	int code = CTL_OK;
+	int code = CTL_OK, err;
 
 	if (ctl->argc == 1) {
 		(void)fprintf(stderr, "aoide ctl: log MODULE LEVEL; MODULE * is all of them\n");
@@ -559,11 +559,16 @@ static int log_levels(struct ctl *ctl)
 		return CTL_USAGE;
 	}
 
-	/* A module that writes nothing here shows whether the word is a level. */
-	if (ctl->argc && log_level_set("ctl", ctl->argv[1])) {
+	/* Whether the words are ones shows here: this process writes no events any more. */
+	err = ctl->argc ? log_level_set(ctl->argv[0], ctl->argv[1]) : 0;
+	if (err == -ENOENT)
+		(void)fprintf(stderr, "aoide ctl: \"%s\" is no module: *, %s\n", ctl->argv[0],
+			      log_module_names());
+	else if (err)
 		(void)fprintf(stderr,
 			      "aoide ctl: \"%s\" is not a level: error, warn, info or debug\n",
 			      ctl->argv[1]);
+	if (err) {
 		json_decref(all);
 		return CTL_USAGE;
 	}

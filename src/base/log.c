@@ -24,6 +24,11 @@
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
+/* scripts/check.py compares it with the events that there are. */
+static const char known_modules[] =
+	"audio, bus, call, data, db, demo, fiber, jobs, log, main, media, pbx, process, run, schema, seal, sip, "
+	"snapshot, spy, studio, switch, timer, tls, web, writer";
+
 struct module_level {
 	char name[MODULE_NAME];
 	_Atomic int level; /* enum log_level */
@@ -101,6 +106,21 @@ static int level_parse(const char *text)
 	return -EINVAL;
 }
 
+const char *log_module_names(void)
+{
+	return known_modules;
+}
+
+static bool is_known(const char *module, size_t len)
+{
+	for (const char *at = known_modules; at; at = strchr(at, ' ')) {
+		at += *at == ' ';
+		if (strcspn(at, ",") == len && !memcmp(at, module, len))
+			return true;
+	}
+	return false;
+}
+
 int log_level_set(const char *module, const char *level)
 {
 	const size_t len = module ? strlen(module) : 0;
@@ -123,6 +143,8 @@ int log_level_set(const char *module, const char *level)
 		return 0;
 	}
 
+	if (!is_known(module, len))
+		return -ENOENT;
 	pthread_mutex_lock(&logger.lock);
 	found = module_find(module, len);
 	n = atomic_load(&n_modules);

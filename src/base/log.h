@@ -44,8 +44,11 @@ struct kv {
 int log_start(const char *process);
 void log_stop(void); /* flushes */
 
-/* Sets the level of one module, or of all with "*". Any time, any thread. -EINVAL: unknown level. */
+/* Sets the level of one module, or of all with "*". Any time, any thread. -EINVAL: unknown level; -ENOENT:
+ * unknown module. */
 int log_level_set(const char *module, const char *level);
+/* All modules that write events, divided by commas: for who named another one. */
+const char *log_module_names(void);
 enum log_level log_level_of(const char *event);
 
 /* Sets levels from one text: "info" or "info,sip=debug" (the configuration key log_level). */

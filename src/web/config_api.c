@@ -139,7 +139,13 @@ int rest_loglevel_put(struct rest *rest)
 	err = rest_body(rest, NULL, &body);
 	if (err)
 		return err;
-	if (log_level_set(js_str(body, "module", "*"), js_str(body, "level", "")))
+	err = log_level_set(js_str(body, "module", "*"), js_str(body, "level", ""));
+	if (err == -ENOENT)
+		err = rest_problem(rest, -EINVAL, "unknown_module",
+				   REST_TEXT(rest, "module può essere * oppure: %s.",
+					     "module may be * or one of: %s."),
+				   log_module_names());
+	else if (err)
 		err = rest_problem(rest, -EINVAL, "unknown_level",
 				   REST_TEXT(rest, "level può essere error, warn, info o debug.",
 					     "level may be error, warn, info or debug."));

@@ -126,6 +126,9 @@ static void levels_are_set_per_module_at_run_time(void **state)
 	assert_int_equal(log_level_set("sip", "loud"), -EINVAL);
 	assert_int_equal(log_level_set("", "info"), -EINVAL);
 	assert_int_equal(log_levels_set("info,sip"), -EINVAL);
+	assert_int_equal(log_level_set("spi", "info"), -ENOENT); /* names are not guessed */
+	assert_int_equal(log_level_set("si", "info"), -ENOENT);
+	assert_non_null(strstr(log_module_names(), "sip, "));
 
 	capture();
 	log_debug("sip.x", "seen");
