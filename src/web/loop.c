@@ -143,6 +143,22 @@ static bool wants_keep_alive(struct lws *wsi, struct arena *arena)
 	return version && !strncmp(version, "HTTP/1.1", 8);
 }
 
+/*
+ * What is wrong with the request line or its Host (RFC 9112 section 3.2); NULL: nothing. lws takes a decoded
+ * %0A or %0D for the end of the line, and the version for lost with the rest of the address.
+ */
+static const char *head_fault(struct lws *wsi)
+{
+	char version[16] = "";
+
+	if (lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_HTTP) <= 0)
+		return "The request line is malformed: an address has no line break (%0A, %0D), and a version "
+		       "follows it.";
+	if (!strcmp(version, "HTTP/1.1") && lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0)
+		return "An HTTP/1.1 request needs a Host header.";
+	return lws_hdr_fragment_length(wsi, WSI_TOKEN_HOST, 1) > 0 ? "There is more than one Host header." : NULL;
+}
+
 static bool is_loopback(const char *address)
 {
 	return !strncmp(address, "127.", 4) || !strcmp(address, "::1") ||
@@ -531,6 +547,8 @@ static void collect(struct web *web)
 static int on_http(struct web *web, enum lws_callback_reasons reason, struct lws *wsi,
 		   struct web_session *session, void *in, size_t len)
 {
+	const char *fault;
+
 	switch ((int)reason) {
 	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
 		guests_come(&web->guests, wsi);
@@ -540,6 +558,13 @@ static int on_http(struct web *web, enum lws_callback_reasons reason, struct lws
 		session->req = read_request(wsi);
 		if (!session->req)
 			return -1; /* what cannot be read cannot be answered */
+		fault = head_fault(wsi);
+		if (fault) {
+			web->active++;
+			session->req->resp.close = true;
+			refuse(session->req, 400, fault);
+			return 0;
+		}
 		begin(web, session, wsi);
 		return 0;
 

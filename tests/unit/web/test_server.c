@@ -445,6 +445,37 @@ static void odd_connections(void **state)
 	reply_free(&r);
 }
 
+/* RFC 9112 section 3.2. */
+static void request_heads(void **state)
+{
+	static const struct {
+		const char *text;
+		int status;
+		const char *says;
+	} heads[] = {
+		{ "GET /api/pbx/v2/health HTTP/1.1\r\nHost: a\r\n\r\n", 200, "" },
+		{ "GET /api/pbx/v2/health HTTP/1.1\r\n\r\n", 400, "Host" },
+		{ "GET /api/pbx/v2/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "more than one Host" },
+		{ "GET /api/pbx/v2/health HTTP/1.0\r\n\r\n", 200, "" },
+		{ "GET /api/pbx/v2/health?q=a%0Ab&page=2 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "line break" },
+		{ "GET /api/pbx/v2/health?q=a%0D%0AX-Authenticate:%20x HTTP/1.1\r\nHost: a\r\n\r\n", 400,
+		  "line break" },
+	};
+	struct fix *f = *state;
+	struct reply r;
+
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		SSL *ssl = dial(f);
+
+		assert_true(SSL_write(ssl, heads[i].text, (int)strlen(heads[i].text)) > 0);
+		read_reply(ssl, false, &r);
+		assert_int_equal(r.status, heads[i].status);
+		assert_non_null(strstr(r.body, heads[i].says));
+		reply_free(&r);
+		hang_up(ssl);
+	}
+}
+
 static void security_headers(void **state)
 {
 	struct fix *f = *state;
@@ -624,6 +655,8 @@ int main(void)
 			  browser_session),
 		ON_SERVER("[D-226] malformed requests have a clear error", malformed_requests),
 		ON_SERVER("odd connections do no harm", odd_connections),
+		ON_SERVER("a request line with a line break, or a missing or double Host, is refused with its reason",
+			  request_heads),
 		ON_SERVER("security headers", security_headers),
 		ON_SERVER("files of the GUI: caching, packed files, pages, no way out", gui_files),
 		ON_SERVER("[API-09] documentation, OpenAPI, Postman", documentation),
