@@ -157,7 +157,9 @@ static const char page_head[] =
 	"h2{margin-top:2em;border-bottom:1px solid #8888}summary{cursor:pointer}"
 	"details{margin:.3em 0;padding:.3em .6em;border:1px solid #8884;border-radius:6px}"
 	"table{border-collapse:collapse;margin:.5em 0}td,th{padding:.2em .8em .2em 0;"
-	"text-align:left;vertical-align:top}.m{display:inline-block;width:4.5em;font-weight:700}"
+	"text-align:left;vertical-align:top}"
+	/* On a phone nothing is wider than the screen: long paths break, examples scroll by themselves. */
+	"code,td,th,summary{overflow-wrap:anywhere}.m{display:inline-block;width:4.5em;font-weight:700}"
 	".GET{color:#2a7}.POST{color:#27c}.PUT,.PATCH{color:#b70}.DELETE{color:#c33}"
 	"</style></head><body><h1>Aoide REST API</h1>"
 	"<p>Machine readable: <a href=\"/api/doc.json\">OpenAPI 3.0.3</a>, "

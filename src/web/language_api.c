@@ -60,9 +60,12 @@ static json_t *describe_prompt(struct rest *rest, const struct prompt *prompt,
 		json_decref(item);
 		return NULL;
 	}
+	if (!item || (content && content->has_file))
+		return item;
+
 	/* What is not replaced is inherited, and the base is always there. */
-	if (item && (!content || !content->has_file) &&
-	    (!content || content->state != AUDIO_CONVERTING))
+	(void)json_object_set_new(item, "playable", json_true());
+	if (!content || content->state != AUDIO_CONVERTING)
 		(void)json_object_set_new(item, "state", json_string("inherited"));
 	return item;
 }

@@ -57,6 +57,17 @@ describe('log in', () => {
   });
 });
 
+test('the documentation of the API is no wider than a phone, with everything unfolded', async () => {
+  await page().setViewportSize({ width: 360, height: 740 });
+  await browser.goto('/api/doc');
+  const width = await page().evaluate(() => {
+    for (const one of document.querySelectorAll('details')) one.open = true;
+    return { page: document.documentElement.scrollWidth, screen: document.documentElement.clientWidth };
+  });
+  expect(width.page).toBeLessThanOrEqual(width.screen);
+  await page().setViewportSize({ width: 1280, height: 800 });
+});
+
 describe('lists and forms', () => {
   test('every entity of the schema document has a list and a form', async () => {
     const schema = (await pbx().rest.ok('GET', `${V2}/schema`)).json as
