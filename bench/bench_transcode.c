@@ -5,7 +5,12 @@
  * against the same encoder and decoder calls alone. Both sides speak all the time. Prints one JSON
  * object.
  *
- *   bench_transcode [SECONDS, default 10] [CALLS, default 50] [relay threads, default 2]
+ * Alone are as many states as there are calls, shared among as many threads as there are relay threads,
+ * each woken by the clock every 20 ms: a core that has slept is slower, whatever it then does. The
+ * process and the codecs alone are measured in turns, and the middle of the rounds' ratios counts.
+ * "unpaced" is one thread that never sleeps, for comparison.
+ *
+ *   bench_transcode [SECONDS, default 12] [CALLS, default 50] [relay threads, default 2]
  */
 #include <errno.h>
 #include <math.h>
@@ -14,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -21,6 +27,7 @@
 #include "base/re.h"
 #include "media/client.h"
 #include "media/codec.h"
+#include "media/relay.h"
 #include "media/rtphdr.h"
 #include "mediaproc.h"
 #include "rtpload.h"
@@ -29,6 +36,11 @@
 #define FRAMES    500 /* of speech, 10 s, then from the beginning */
 #define TICK_US   20000
 #define LISTEN_US 5000
+#define SETTLE_S  2
+
+#define ROUNDS       4
+#define MAX_THREADS  16
+#define ALONE_SETTLE 25 /* ticks that are not counted */
 
 struct side { /* what the phones of one kind send */
 	const struct codec *codec;
@@ -49,7 +61,8 @@ struct bench {
 	struct side side[2];
 	_Atomic bool stop;
 	_Atomic uint64_t received;
-	uint64_t sent;
+	uint64_t sent, all_sent, all_received;
+	double kb_per_call;
 };
 
 static double seconds_of(clockid_t clock)
@@ -115,58 +128,148 @@ static int side_make(struct side *side, enum media_codec codec, uint32_t clock_h
 
 /* ------------------------------------------------------------------ the codecs alone */
 
-/*
- * CPU of one call's 20 ms, both ways, in us: what the media process calls for it, and nothing else. hz
- * is the rate at which Opus works. As many states as there are calls, in turns, as in the process.
- */
-static int alone(double *ret_us, const struct bench *bench, uint32_t hz)
+/* What one call needs; hz is the rate at which Opus works. */
+struct states {
+	struct codec_dec *a_dec, *b_dec;
+	struct codec_enc *a_enc, *b_enc;
+};
+
+/* One thread's share of the calls: every n_threads-th from first on. */
+struct share {
+	pthread_t thread;
+	const struct bench *bench;
+	struct states *states;
+	const int16_t (*pcm)[960];
+	uint32_t hz;
+	unsigned first, n_threads;
+	size_t ticks;
+	bool paced;
+	double spent_s;
+	uint64_t bytes; /* so that no call is optimized away, and all of them worked */
+};
+
+static void states_close(struct states *states, unsigned n)
 {
-	const struct side *phone = &bench->side[0], *browser = &bench->side[1];
-	static struct codec_dec *a_dec[MAX_CALLS], *b_dec[MAX_CALLS];
-	static struct codec_enc *a_enc[MAX_CALLS], *b_enc[MAX_CALLS];
-	static int16_t wide[FRAMES][960];
-	int16_t pcm[CODEC_MAX_SAMPLES];
-	uint8_t data[CODEC_MAX_BYTES];
-	double begin, spent = 0;
+	for (unsigned c = 0; c < n; c++) {
+		codec_dec_free(states[c].a_dec);
+		codec_dec_free(states[c].b_dec);
+		codec_enc_free(states[c].a_enc);
+		codec_enc_free(states[c].b_enc);
+	}
+	memset(states, 0, n * sizeof(*states));
+}
+
+static int states_open(struct states *states, const struct bench *bench, uint32_t hz)
+{
+	const struct codec *phone = bench->side[0].codec, *browser = bench->side[1].codec;
 	int err = 0;
 
-	for (size_t i = 0; i < FRAMES; i++)
-		speech(wide[i], hz / 50, hz, i * (hz / 50));
 	for (unsigned c = 0; c < bench->calls && !err; c++) {
-		err = codec_dec_alloc(&a_dec[c], phone->codec, 8000);
+		err = codec_dec_alloc(&states[c].a_dec, phone, 8000);
 		if (!err)
-			err = codec_dec_alloc(&b_dec[c], browser->codec, hz);
+			err = codec_dec_alloc(&states[c].b_dec, browser, hz);
 		if (!err)
-			err = codec_enc_alloc(&a_enc[c], phone->codec, &(struct codec_opts){ 0 });
+			err = codec_enc_alloc(&states[c].a_enc, phone, &(struct codec_opts){ 0 });
 		if (!err)
-			err = codec_enc_alloc(&b_enc[c], browser->codec, &(struct codec_opts){ .hz = hz });
+			err = codec_enc_alloc(&states[c].b_enc, browser,
+					      &(struct codec_opts){ .hz = hz });
 	}
-	if (err)
-		return err;
+	return err;
+}
 
-	begin = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+/* What a tick of a relay thread calls, and nothing else: it decodes all, then it encodes all. */
+static void share_tick(struct share *share, size_t i)
+{
+	const struct side *phone = &share->bench->side[0], *browser = &share->bench->side[1];
+	int16_t pcm[CODEC_MAX_SAMPLES];
+	uint8_t data[CODEC_MAX_BYTES];
+
+	for (unsigned c = share->first; c < share->bench->calls; c += share->n_threads) {
+		const struct states *s = &share->states[c];
+		size_t k = (i + 7 * c) % FRAMES;
+
+		(void)codec_decode(s->a_dec, pcm, CODEC_MAX_SAMPLES, phone->data[k], phone->len[k]);
+		(void)codec_decode(s->b_dec, pcm, CODEC_MAX_SAMPLES, browser->data[k], browser->len[k]);
+	}
+	for (unsigned c = share->first; c < share->bench->calls; c += share->n_threads) {
+		const struct states *s = &share->states[c];
+		size_t k = (i + 7 * c) % FRAMES;
+
+		share->bytes += (uint64_t)codec_encode(s->b_enc, data, sizeof(data), share->pcm[k],
+						       share->hz / 50);
+		share->bytes += (uint64_t)codec_encode(s->a_enc, data, sizeof(data), phone->pcm[k], 160);
+	}
+}
+
+/* Paced: woken by the clock, as the thread that it is compared with; else without pause. */
+static void *share_main(void *arg)
+{
+	struct share *share = arg;
+	uint64_t due = clk_mono_us();
+	double begin;
+
+	/* The same claim on a CPU as the relay threads have, where that is allowed. */
+	if (share->paced)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), RELAY_NICE);
+	for (size_t i = 0; i < ALONE_SETTLE + share->ticks; i++, due += TICK_US) {
+		uint64_t now = clk_mono_us();
+
+		if (share->paced && now < due)
+			usleep((useconds_t)(due - now));
+		begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+		share_tick(share, i);
+		if (i >= ALONE_SETTLE)
+			share->spent_s += seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
+	}
+	return NULL;
+}
+
+/*
+ * CPU of one call's 20 ms, both ways, in us. hz is the rate at which Opus works; without threads it is
+ * one that never sleeps.
+ */
+static int alone(double *ret_us, const struct bench *bench, uint32_t hz, size_t ticks,
+		 unsigned threads)
+{
+	static struct states states[MAX_CALLS];
+	static int16_t pcm[FRAMES][960];
+	struct share shares[MAX_THREADS] = { 0 };
+	unsigned n_threads = threads ? threads : 1, n;
+	double spent_s = 0;
+	int err;
+
 	for (size_t i = 0; i < FRAMES; i++)
-		for (unsigned c = 0; c < bench->calls; c++) {
-			size_t k = (i + 7 * c) % FRAMES;
+		speech(pcm[i], hz / 50, hz, i * (hz / 50));
+	err = states_open(states, bench, hz);
+	if (err)
+		goto out;
 
-			(void)codec_decode(a_dec[c], pcm, CODEC_MAX_SAMPLES, phone->data[k], phone->len[k]);
-			(void)codec_encode(b_enc[c], data, sizeof(data), wide[k], hz / 50);
-			(void)codec_decode(b_dec[c], pcm, CODEC_MAX_SAMPLES, browser->data[k],
-					   browser->len[k]);
-			(void)codec_encode(a_enc[c], data, sizeof(data), phone->pcm[k], 160);
-		}
-	spent = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - begin;
-	for (unsigned c = 0; c < bench->calls; c++) {
-		codec_dec_free(a_dec[c]);
-		codec_dec_free(b_dec[c]);
-		codec_enc_free(a_enc[c]);
-		codec_enc_free(b_enc[c]);
+	for (n = 0; n < n_threads && !err; n++) {
+		shares[n] = (struct share){ .bench = bench, .states = states,
+					    .pcm = (const int16_t(*)[960])pcm, .hz = hz, .first = n,
+					    .n_threads = n_threads, .ticks = ticks, .paced = threads };
+		err = -pthread_create(&shares[n].thread, NULL, share_main, &shares[n]);
 	}
-	*ret_us = spent * 1e6 / FRAMES / bench->calls;
-	return 0;
+	for (unsigned i = 0; i < n - (err ? 1 : 0); i++) {
+		pthread_join(shares[i].thread, NULL);
+		spent_s += shares[i].spent_s;
+		if (!err && !shares[i].bytes)
+			err = -EINVAL;
+	}
+	*ret_us = spent_s * 1e6 / (double)ticks / bench->calls;
+out:
+	states_close(states, bench->calls);
+	return err;
 }
 
 /* ------------------------------------------------------------------ the process */
+
+static void end(struct bench *bench)
+{
+	for (unsigned k = 0; k < 2 * bench->calls; k++)
+		bench->streams[k] = mem_deref(bench->streams[k]);
+	mediaproc_end(&bench->proc);
+}
 
 static int begin(struct bench *bench)
 {
@@ -251,11 +354,54 @@ static void speak(struct bench *bench, size_t *frame, double seconds)
 		}
 }
 
+/* One media process, from its begin to its end: CPU of one call's 20 ms, in us. */
+static int measure(double *ret_us, struct bench *bench, size_t *frame, double seconds)
+{
+	pthread_t listener;
+	unsigned empty_kb;
+	double before;
+	int err = begin(bench);
+
+	if (err)
+		goto out;
+	empty_kb = rss_kb(bench->proc.pid);
+	bench->stop = false;
+	err = -pthread_create(&listener, NULL, listen_main, bench);
+	if (err)
+		goto out;
+	speak(bench, frame, SETTLE_S);
+	before = mediaproc_cpu(bench->proc.pid);
+	bench->sent = 0;
+	bench->received = 0;
+	speak(bench, frame, seconds);
+	*ret_us = (mediaproc_cpu(bench->proc.pid) - before) * 1e6 / (seconds * 50) / bench->calls;
+	bench->kb_per_call = (double)(rss_kb(bench->proc.pid) - empty_kb) / bench->calls;
+	bench->stop = true;
+	pthread_join(listener, NULL);
+	bench->all_sent += bench->sent;
+	bench->all_received += bench->received;
+out:
+	end(bench);
+	return err;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), by_value);
+	return (v[(n - 1) / 2] + v[n / 2]) / 2;
+}
+
 static int run(struct bench *bench)
 {
-	double before, cpu_us, own_us = 0, again_us = 0, wide_us = 0;
-	unsigned empty_kb, full_kb;
-	pthread_t listener;
+	const size_t part = (size_t)(bench->seconds * 50 / ROUNDS);
+	double own[ROUNDS + 1] = { 0 }, process[ROUNDS] = { 0 }, ratio[ROUNDS], hot = 0, wide = 0;
 	size_t frame = 0;
 	int err;
 
@@ -263,44 +409,42 @@ static int run(struct bench *bench)
 	if (!err)
 		err = side_make(&bench->side[1], MEDIA_OPUS, 48000, 111);
 	if (!err)
-		err = alone(&own_us, bench, 8000);
-	if (!err)
-		err = alone(&wide_us, bench, 48000);
-	if (!err)
 		err = rtpload_open(bench->fds, bench->phones, 2 * bench->calls);
+
+	/* In turns: a machine is not equally fast all the time. */
 	if (!err)
-		err = begin(bench);
+		err = alone(&own[0], bench, 8000, part, bench->threads);
+	for (unsigned r = 0; r < ROUNDS && !err; r++) {
+		err = measure(&process[r], bench, &frame, (double)part / 50);
+		if (!err)
+			err = alone(&own[r + 1], bench, 8000, part, bench->threads);
+		ratio[r] = 2 * process[r] / (own[r] + own[r + 1]);
+	}
+	if (!err)
+		err = alone(&wide, bench, 48000, part, bench->threads);
+	if (!err)
+		err = alone(&hot, bench, 8000, part, 0);
 	if (err)
 		return err;
 
-	empty_kb = rss_kb(bench->proc.pid);
-	if (pthread_create(&listener, NULL, listen_main, bench))
-		return -EAGAIN;
-	speak(bench, &frame, 2);
-	before = mediaproc_cpu(bench->proc.pid);
-	bench->sent = 0;
-	bench->received = 0;
-	speak(bench, &frame, bench->seconds);
-	cpu_us = (mediaproc_cpu(bench->proc.pid) - before) * 1e6 / (bench->seconds * 50) / bench->calls;
-	full_kb = rss_kb(bench->proc.pid);
-	bench->stop = true;
-	pthread_join(listener, NULL);
-	/* Before and after: a machine is not equally fast all the time. */
-	err = alone(&again_us, bench, 8000);
-	own_us = (own_us + again_us) / 2;
-
-	printf("{\n  \"calls\": %u, \"seconds\": %.0f, \"sent\": %llu, \"received\": %llu,\n"
-	       "  \"process_us\": %.1f, \"codecs_us\": %.1f, \"codecs_48k_us\": %.1f,\n"
-	       "  \"ratio\": %.3f, \"ratio_48k\": %.3f, \"kb_per_call\": %.1f\n}\n",
-	       bench->calls, bench->seconds, (unsigned long long)bench->sent,
-	       (unsigned long long)bench->received, cpu_us, own_us, wide_us, cpu_us / own_us,
-	       cpu_us / wide_us, (double)(full_kb - empty_kb) / bench->calls);
-	return err ? err : bench->received * 10 < bench->sent * 9 ? -EIO : 0;
+	printf("{\n  \"calls\": %u, \"threads\": %u, \"seconds\": %.1f, \"sent\": %llu, \"received\": %llu,\n",
+	       bench->calls, bench->threads, (double)(ROUNDS * part) / 50,
+	       (unsigned long long)bench->all_sent, (unsigned long long)bench->all_received);
+	printf("  \"rounds\": [");
+	for (unsigned r = 0; r < ROUNDS; r++)
+		printf("%s{ \"process_us\": %.1f, \"codecs_us\": %.1f, \"ratio\": %.3f }", r ? ", " : "",
+		       process[r], (own[r] + own[r + 1]) / 2, ratio[r]);
+	printf("],\n  \"process_us\": %.1f,", median(process, ROUNDS));
+	printf(" \"codecs_us\": %.1f, \"codecs_unpaced_us\": %.1f, \"codecs_48k_us\": %.1f,\n"
+	       "  \"ratio\": %.3f, \"ratio_unpaced\": %.3f, \"ratio_48k\": %.3f, \"kb_per_call\": %.1f\n}\n",
+	       median(own, ROUNDS + 1), hot, wide, median(ratio, ROUNDS), process[ROUNDS / 2] / hot,
+	       process[ROUNDS / 2] / wide, bench->kb_per_call);
+	return bench->all_received * 10 < bench->all_sent * 9 ? -EIO : 0;
 }
 
 int main(int argc, char *argv[])
 {
-	static struct bench bench = { .seconds = 10, .calls = 50, .threads = 2 };
+	static struct bench bench = { .seconds = 12, .calls = 50, .threads = 2 };
 	int err;
 
 	if (argc > 1)
@@ -309,15 +453,13 @@ int main(int argc, char *argv[])
 		bench.calls = (unsigned)atoi(argv[2]);
 	if (argc > 3)
 		bench.threads = (unsigned)atoi(argv[3]);
-	if (bench.seconds < 1 || !bench.calls || bench.calls > MAX_CALLS)
+	if (bench.seconds < ROUNDS || !bench.calls || bench.calls > MAX_CALLS || !bench.threads ||
+	    bench.threads > MAX_THREADS)
 		return 2;
 
 	if (mediaproc_init(&bench.proc, "error", 1024))
 		return 1;
 	err = run(&bench);
-	for (unsigned k = 0; k < 2 * bench.calls; k++)
-		mem_deref(bench.streams[k]);
-	mediaproc_end(&bench.proc);
 	mediaproc_close(&bench.proc);
 	if (err)
 		fprintf(stderr, "bench_transcode: %s\n", strerror(-err));
