@@ -8,6 +8,7 @@
 #define STEP_LAG_US  10000
 #define WINDOW_US    10000 /* compared */
 #define BLEND_US     4000
+#define LOOK_EVERY   16 /* samples compared before it is seen whether it can still be the best */
 #define KEEP_FULL_MS 10 /* invented sound is as loud as what was heard for so long */
 #define FADE_MS      50 /* and then fades within */
 
@@ -33,15 +34,22 @@ static int16_t loudest(const int16_t *pcm, size_t n)
 	return (int16_t)(max > INT16_MAX ? INT16_MAX : max);
 }
 
-/* How unlike a signal is to itself lag samples later; every step-th sample is compared. */
-static uint64_t unlike(const int16_t *a, const int16_t *b, size_t n, size_t step)
+/*
+ * How unlike a signal is to itself lag samples later; every step-th sample is compared. What is at least
+ * as unlike as `most` need not be known better.
+ */
+static uint64_t unlike(const int16_t *a, const int16_t *b, size_t n, size_t step, uint64_t most)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < n; i += step) {
-		int32_t d = (int32_t)a[i] - b[i];
+	for (size_t i = 0; i < n && sum < most; i += LOOK_EVERY * step) {
+		size_t end = i + LOOK_EVERY * step < n ? i + LOOK_EVERY * step : n;
 
-		sum += (uint64_t)(d < 0 ? -d : d);
+		for (size_t k = i; k < end; k += step) {
+			int32_t d = (int32_t)a[k] - b[k];
+
+			sum += (uint64_t)(d < 0 ? -d : d);
+		}
 	}
 	return sum;
 }
@@ -56,7 +64,7 @@ static size_t best_lag(const int16_t *base, int dir, size_t n, size_t min, size_
 	uint64_t least = UINT64_MAX;
 
 	for (size_t lag = min; lag <= max; lag += step) {
-		uint64_t u = unlike(base, base + dir * (ptrdiff_t)lag, n, step);
+		uint64_t u = unlike(base, base + dir * (ptrdiff_t)lag, n, step, least);
 
 		if (u < least) {
 			least = u;
@@ -70,7 +78,7 @@ static size_t best_lag(const int16_t *base, int dir, size_t n, size_t min, size_
 	to = best + step < max ? best + step : max;
 	least = UINT64_MAX;
 	for (size_t lag = from; lag <= to; lag++) {
-		uint64_t u = unlike(base, base + dir * (ptrdiff_t)lag, n, step);
+		uint64_t u = unlike(base, base + dir * (ptrdiff_t)lag, n, step, least);
 
 		if (u < least) {
 			least = u;
