@@ -355,11 +355,78 @@ void audio_take(struct relay *relay, struct stream *stream, const struct hdr_rtp
 		hear_take(stream->audio->hear, stream, hdr, payload, relay->now_us);
 }
 
+/*
+ * Codecs drive what belongs to hundreds of streams out of the cache. Each step of a tick fetches what it
+ * touches of the next stream while it works for this one, and of the one after that what leads there.
+ */
+static void prefetch_paths(const struct audio *audio)
+{
+	const struct stream *stream = audio->stream;
+
+	__builtin_prefetch(&stream->wire);
+	__builtin_prefetch(&stream->flags);
+	__builtin_prefetch(&stream->slot);
+	__builtin_prefetch(audio->hear);
+	__builtin_prefetch(audio->say);
+}
+
+static void prefetch_read(const struct audio *audio)
+{
+	const struct stream *stream = audio->stream;
+
+	if (stream->slot)
+		__builtin_prefetch(&stream->slot->resting);
+	__builtin_prefetch(&stream->rx_packets);
+	__builtin_prefetch(&stream->in);
+	if (audio->hear)
+		hear_prefetch(audio->hear);
+}
+
+static void prefetch_hear(const struct audio *audio)
+{
+	__builtin_prefetch(&audio->stream->concealed_ms);
+	if (audio->hear)
+		hear_prefetch(audio->hear);
+}
+
+static void prefetch_speak(const struct audio *audio)
+{
+	const struct stream *stream = audio->stream;
+
+	__builtin_prefetch(&stream->tx_packets);
+	__builtin_prefetch(&stream->out.ts_add);
+	__builtin_prefetch(&stream->digits.active);
+	if (stream->slot)
+		__builtin_prefetch(stream->slot);
+	if (audio->say)
+		say_prefetch(audio->say);
+}
+
+static void prefetch(const struct audio *next, void (*step)(const struct audio *))
+{
+	if (!next)
+		return;
+	step(next);
+	if (next->next)
+		prefetch_paths(next->next);
+}
+
+void audio_tick_read(struct relay *relay)
+{
+	for (struct audio *a = relay->audios; a; a = a->next) {
+		prefetch(a->next, prefetch_read);
+		if (a->stream->slot && a->stream->slot->resting)
+			path_readable(relay, &a->stream->slot->rtp);
+	}
+}
+
 void audio_tick_hear(struct relay *relay)
 {
-	for (struct audio *a = relay->audios; a; a = a->next)
+	for (struct audio *a = relay->audios; a; a = a->next) {
+		prefetch(a->next, prefetch_hear);
 		if (a->hear)
 			hear_tick(a->hear, a->stream, relay->now_us);
+	}
 }
 
 const struct audio_frame *audio_heard(const struct stream *stream)
@@ -402,9 +469,11 @@ void audio_speak(struct relay *relay, struct stream *stream, const struct audio_
 
 void audio_tick_speak(struct relay *relay)
 {
-	for (struct audio *a = relay->audios; a; a = a->next)
+	for (struct audio *a = relay->audios; a; a = a->next) {
+		prefetch(a->next, prefetch_speak);
 		if (a->say)
 			say_tick(relay, a->stream, a->say);
+	}
 }
 
 void audio_lost(struct stream *stream, unsigned percent)

@@ -11,6 +11,7 @@
  * to hear or speak to have it; everybody else's packets pass untouched. Relay thread only.
  *
  * A tick (RELAY_TICK_MS) runs in this order, for all streams of the thread at each step:
+ *   0. audio_tick_read():   packets that waited for the tick are fetched from their sockets
  *   1. audio_tick_hear():   jitter buffer, decoder, concealment -> audio_heard()
  *   2. those who listen:    digits in the sound, talker detection
  *   3. rooms mix, transcoded bridges copy, players and generators  -> audio_speak()
@@ -106,6 +107,7 @@ void audio_enter(struct relay *relay, struct stream *stream);
 void audio_leave(struct relay *relay, struct stream *stream);
 void audio_close(struct stream *stream);
 
+void audio_tick_read(struct relay *relay);
 void audio_tick_hear(struct relay *relay);
 void audio_tick_bridge(struct relay *relay); /* transcoded bridges copy */
 void audio_tick_speak(struct relay *relay);

@@ -617,6 +617,11 @@ void codec_enc_free(struct codec_enc *enc)
 	free(enc);
 }
 
+void codec_enc_prefetch(const struct codec_enc *enc)
+{
+	__builtin_prefetch(enc);
+}
+
 uint32_t codec_enc_hz(const struct codec_enc *enc)
 {
 	return enc->hz;
@@ -682,6 +687,11 @@ void codec_dec_free(struct codec_dec *dec)
 		dec->row->dec_close(dec);
 	free(dec->mend);
 	free(dec);
+}
+
+void codec_dec_prefetch(const struct codec_dec *dec)
+{
+	__builtin_prefetch(dec);
 }
 
 uint32_t codec_dec_hz(const struct codec_dec *dec)

@@ -68,6 +68,8 @@ struct codec_enc;
 /* -ENOMEM, -EINVAL (a rate that the codec does not have). */
 int codec_enc_alloc(struct codec_enc **ret, const struct codec *codec, const struct codec_opts *opts);
 void codec_enc_free(struct codec_enc *enc);
+/* It is used soon. */
+void codec_enc_prefetch(const struct codec_enc *enc);
 uint32_t codec_enc_hz(const struct codec_enc *enc);
 
 /*
@@ -88,6 +90,8 @@ struct codec_dec;
 /* hz as in codec_opts. Errors as codec_enc_alloc(). */
 int codec_dec_alloc(struct codec_dec **ret, const struct codec *codec, uint32_t hz);
 void codec_dec_free(struct codec_dec *dec);
+/* It is used soon. */
+void codec_dec_prefetch(const struct codec_dec *dec);
 uint32_t codec_dec_hz(const struct codec_dec *dec);
 
 /*

@@ -125,6 +125,15 @@ void hear_set_hz(struct hear *hear, uint32_t hz)
 
 /* ------------------------------------------------------------------ packets */
 
+void hear_prefetch(const struct hear *hear)
+{
+	jitter_prefetch(hear->jitter);
+	if (hear->dec)
+		codec_dec_prefetch(hear->dec);
+	__builtin_prefetch(hear->frame.v);
+	__builtin_prefetch(hear->pcm);
+}
+
 void hear_take(struct hear *hear, const struct stream *stream, const struct hdr_rtp *hdr,
 	       const uint8_t *payload, uint64_t now_us)
 {

@@ -23,6 +23,8 @@ void hear_set_hz(struct hear *hear, uint32_t hz);
 /* The stream has other formats: decoders are made anew, for this rate. */
 void hear_renew(struct hear *hear, uint32_t hz);
 
+/* It is used soon. */
+void hear_prefetch(const struct hear *hear);
 void hear_take(struct hear *hear, const struct stream *stream, const struct hdr_rtp *hdr,
 	       const uint8_t *payload, uint64_t now_us);
 /* Makes the next frame, and keeps the stream's account of what was invented and how late it is. */

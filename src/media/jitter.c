@@ -124,6 +124,14 @@ void jitter_free(struct jitter *jitter)
 	free(jitter);
 }
 
+void jitter_prefetch(const struct jitter *jitter)
+{
+	__builtin_prefetch(&jitter->clock_hz);
+	__builtin_prefetch(&jitter->n);
+	__builtin_prefetch(&jitter->least_us);
+	__builtin_prefetch(&jitter->buckets[BUCKETS / 2]);
+}
+
 void jitter_restart(struct jitter *jitter, uint32_t clock_hz)
 {
 	for (int i = 0; i < JITTER_SLOTS; i++)

@@ -33,6 +33,8 @@ struct jitter_stats {
 
 int jitter_alloc(struct jitter **ret, uint32_t clock_hz); /* -ENOMEM */
 void jitter_free(struct jitter *jitter);
+/* It is used soon. */
+void jitter_prefetch(const struct jitter *jitter);
 
 /* Forgets all packets; the sender's clock now counts with clock_hz. What is known of the way stays. */
 void jitter_restart(struct jitter *jitter, uint32_t clock_hz);

@@ -812,7 +812,7 @@ void path_drain(struct relay *relay, struct sock *sock)
 		;
 }
 
-/* Edge-triggered: reads until the socket is empty, or arms it again. */
+/* Edge-triggered: reads until the socket is empty, or arms it again. One that rests is read by each tick. */
 void path_readable(struct relay *relay, struct sock *sock)
 {
 	struct epoll_event again = { .events = EPOLLIN | EPOLLET, .data.ptr = sock };
@@ -833,6 +833,6 @@ void path_readable(struct relay *relay, struct sock *sock)
 		if (n < RELAY_BATCH)
 			return;
 	}
-	(void)epoll_ctl(sock->slot->resting && !sock->is_rtcp ? relay->rest_fd : relay->epoll_fd,
-			EPOLL_CTL_MOD, sock->fd, &again);
+	if (!sock->slot->resting || sock->is_rtcp)
+		(void)epoll_ctl(relay->epoll_fd, EPOLL_CTL_MOD, sock->fd, &again);
 }

@@ -294,14 +294,13 @@ static void slot_watch(struct relay *relay, struct slot *slot, int op)
 	(void)epoll_ctl(relay->epoll_fd, op, slot->rtcp.fd, &ev);
 }
 
-/* A socket that is readable is told at once where it comes to: nothing is lost on the way. */
+/* What the socket holds when it is watched again is told at once: nothing is lost on the way. */
 static void slot_rest(struct relay *relay, struct slot *slot, bool on)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = &slot->rtp };
-	const int stamps = on, from = on ? relay->epoll_fd : relay->rest_fd;
+	const int stamps = on;
 
-	(void)epoll_ctl(from, EPOLL_CTL_DEL, slot->rtp.fd, &ev);
-	(void)epoll_ctl(on ? relay->rest_fd : relay->epoll_fd, EPOLL_CTL_ADD, slot->rtp.fd, &ev);
+	(void)epoll_ctl(relay->epoll_fd, on ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, slot->rtp.fd, &ev);
 	/* Without its time a packet counts as having come when it is read: more jitter is told, no more. */
 	(void)setsockopt(slot->rtp.fd, SOL_SOCKET, SO_TIMESTAMPNS, &stamps, sizeof(stamps));
 	slot->resting = on;
@@ -590,17 +589,11 @@ static void publish(struct relay *relay)
 /* What came since the last tick and could wait: thousands of packets, and one wake for all of them. */
 static void read_rested(struct relay *relay)
 {
-	struct epoll_event evs[RELAY_EVENTS];
 	struct timespec ts;
-	int n;
 
 	clock_gettime(CLOCK_REALTIME, &ts); /* the clock of SO_TIMESTAMPNS */
 	relay->rest_skew_us = relay->now_us - (uint64_t)ts.tv_sec * 1000000 - (uint64_t)ts.tv_nsec / 1000;
-	do {
-		n = epoll_wait(relay->rest_fd, evs, RELAY_EVENTS, 0);
-		for (int i = 0; i < n; i++)
-			path_readable(relay, evs[i].data.ptr);
-	} while (n == RELAY_EVENTS);
+	audio_tick_read(relay);
 }
 
 /* The order is that of media/audio.h. */
@@ -714,8 +707,6 @@ static void relay_free(struct relay *relay)
 {
 	if (relay->epoll_fd >= 0)
 		close(relay->epoll_fd);
-	if (relay->rest_fd >= 0)
-		close(relay->rest_fd);
 	if (relay->timer_fd >= 0)
 		close(relay->timer_fd);
 	if (relay->wake_fd >= 0)
@@ -743,7 +734,6 @@ int relay_start(struct relay **ret, unsigned index, int control_fd, struct sound
 	relay->sounds = sounds;
 	relay->music = music;
 	relay->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	relay->rest_fd = epoll_create1(EPOLL_CLOEXEC);
 	relay->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	relay->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	for (int i = 0; i < RELAY_BATCH; i++) {
@@ -754,7 +744,7 @@ int relay_start(struct relay **ret, unsigned index, int control_fd, struct sound
 		relay->in[i].msg_hdr.msg_name = &relay->in_from[i];
 	}
 
-	err = relay->epoll_fd < 0 || relay->rest_fd < 0 || relay->timer_fd < 0 || relay->wake_fd < 0 ? -errno : 0;
+	err = relay->epoll_fd < 0 || relay->timer_fd < 0 || relay->wake_fd < 0 ? -errno : 0;
 	if (!err)
 		err = watch(relay, &relay->wake_fd);
 	if (!err)

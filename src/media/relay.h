@@ -135,7 +135,6 @@ struct relay {
 
 	/* this thread */
 	int epoll_fd, timer_fd;
-	int rest_fd; /* epoll set of sockets whose packets may wait for the tick; nobody sleeps on it */
 	uint64_t rest_skew_us; /* from the kernel's clock of packets to now_us */
 	bool ticking, stop, wake_control, told_no_music, told_no_codec;
 	sem_t *done; /* who waits for the end of this turn */

@@ -46,6 +46,14 @@ void say_free(struct say *say)
 	free(say);
 }
 
+void say_prefetch(const struct say *say)
+{
+	codec_enc_prefetch(say->enc);
+	__builtin_prefetch(&say->spoke);
+	__builtin_prefetch(&say->frame);
+	__builtin_prefetch(say->pcm);
+}
+
 /* An encoder for sound of hz. */
 int say_alloc(struct say **ret, const struct stream *stream, uint32_t hz)
 {

@@ -16,6 +16,8 @@ struct stream;
 
 /* An encoder for sound of hz. -ENOTSUP (no format that we can encode), -ENOMEM. */
 int say_alloc(struct say **ret, const struct stream *stream, uint32_t hz);
+/* It is used soon. */
+void say_prefetch(const struct say *say);
 void say_free(struct say *say); /* NULL is fine */
 /* So much of what is sent is lost: Opus then repeats more. */
 void say_expect_loss(struct say *say, unsigned percent);
