@@ -47,7 +47,11 @@ export function sendHttps(url: string, method: string, options: CallOptions = {}
       });
     });
     req.setTimeout(20_000, () => req.destroy(new Error(`no answer to ${method} ${url}`)));
-    req.on('error', reject);
+    req.on('error', (error: NodeJS.ErrnoException) => {
+      // A kept connection was closed while we wrote to it: asked again on another, as every client does (RFC 9112 section 9.3.1).
+      if (req.reusedSocket && error.code === 'ECONNRESET' && method !== 'POST') sendHttps(url, method, options).then(resolve, reject);
+      else reject(error);
+    });
     if (body !== undefined) req.write(body);
     req.end();
   });
