@@ -424,10 +424,10 @@ static void every_process_answers_for_its_log_levels(void **state)
 
 	assert_int_equal(bus_serve_process(server, "web"), 0);
 	WAIT_FOR(!bus_request_wait(&data, asker, "cmd.web.loglevel",
-				   json_pack("{s:s, s:s}", "module", "rest", "level", "debug"), 1000));
-	assert_non_null(strstr(js_str(data, "levels", ""), "rest debug\n"));
+				   json_pack("{s:s, s:s}", "module", "web", "level", "debug"), 1000));
+	assert_non_null(strstr(js_str(data, "levels", ""), "web debug\n"));
 	json_decref(data);
-	assert_int_equal(log_level_of("rest.x"), LOG_LVL_DEBUG);
+	assert_int_equal(log_level_of("web.x"), LOG_LVL_DEBUG);
 	assert_int_equal(bus_request_wait(&data, asker, "cmd.web.loglevel",
 					  json_pack("{s:s}", "level", "loud"), 1000), -EINVAL);
 	bus_close(asker);
