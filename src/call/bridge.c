@@ -526,6 +526,7 @@ int call_bridge(struct call *call)
 		case CALL_EV_ROOM_OVER:
 		case CALL_EV_FAX:
 		case CALL_EV_PLAY:
+		case CALL_EV_PLAY_OVER:
 			break;
 		}
 

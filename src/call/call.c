@@ -264,7 +264,7 @@ int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret)
 				mem_deref(event);
 				continue;
 			}
-			if (event->type == CALL_EV_PLAY) {
+			if (event->type == CALL_EV_PLAY || event->type == CALL_EV_PLAY_OVER) {
 				call_on_play(call, event);
 				mem_deref(event);
 				continue;

@@ -46,6 +46,7 @@ enum call_event_type {
 	CALL_EV_FAX,        /* the tone of a fax machine is heard from the leg, while a service has it:
 			       is_called tells one that answers (CED) from one that calls (CNG) */
 	CALL_EV_PLAY,       /* an operator plays to the leg; call_next() deals with it */
+	CALL_EV_PLAY_OVER,  /* the same, over what is heard anyway */
 };
 
 struct call_event {

@@ -153,6 +153,7 @@ static int on_other(struct call *call, const struct leg *leg, const struct call_
 	case CALL_EV_ROOM_OVER:
 	case CALL_EV_FAX:
 	case CALL_EV_PLAY:
+	case CALL_EV_PLAY_OVER:
 		break;
 	}
 
@@ -368,18 +369,19 @@ int call_echo(struct call *call)
 
 /* ------------------------------------------------------------------ operators */
 
-int call_post_play(struct call *call, bool to_b, const char *sounds)
+int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix)
 {
 	struct pl body;
 
 	if (to_b ? !call->b : !call->a)
 		return -ENOTCONN;
 	pl_set_str(&body, sounds);
-	call_post(call, CALL_EV_PLAY, to_b ? call->b : call->a, 0, 0, 0, NULL, NULL, &body);
+	call_post(call, mix ? CALL_EV_PLAY_OVER : CALL_EV_PLAY, to_b ? call->b : call->a, 0, 0, 0, NULL, NULL,
+		  &body);
 	return 0;
 }
 
-static int play_lines(struct call *call, struct leg *leg, char *lines)
+static int play_lines(struct call *call, struct leg *leg, char *lines, bool mix)
 {
 	struct media_stream *stream = sound_of(leg);
 	struct sounds *sounds = mem_zalloc(sizeof(*sounds), NULL);
@@ -393,7 +395,8 @@ static int play_lines(struct call *call, struct leg *leg, char *lines)
 	if (stream && sounds->n)
 		err = media_play(stream, &(struct media_play){ .id = OPERATOR_ID,
 							       .sounds = sounds->list,
-							       .n_sounds = sounds->n });
+							       .n_sounds = sounds->n,
+							       .mix = mix });
 	mem_deref(sounds);
 	return err;
 }
@@ -410,7 +413,7 @@ void call_on_play(struct call *call, const struct call_event *event)
 	if (leg == call->a && leg->state != LEG_UP)
 		err = call_progress(call); /* early media */
 	if (!err)
-		err = play_lines(call, leg, event->body);
+		err = play_lines(call, leg, event->body, event->type == CALL_EV_PLAY_OVER);
 	if (err && err != -EHANGUP)
 		log_warn("call.operator_play", "what an operator wants to play cannot be heard",
 			 kv_text("linkedid", call->linkedid), kv_err(err));

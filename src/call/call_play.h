@@ -73,9 +73,10 @@ int call_ringback_start(struct call *call, const char *country);
  * services that have nothing to do but to be there. */
 int call_idle(struct call *call, uint64_t deadline_ms);
 
-/* An operator plays to a leg of a call that does something else (ctl): posts, and deals with, the
- * event. sounds: separated by newlines; none stops what the last one plays. */
-int call_post_play(struct call *call, bool to_b, const char *sounds);
+/* Somebody else plays to a leg of a call that does something else (ctl, spy): posts, and deals with, the
+ * event. sounds: separated by newlines; none stops what the last one plays. mix: over what is heard anyway.
+ * -ENOTCONN: there is no such leg. */
+int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix);
 void call_on_play(struct call *call, const struct call_event *event);
 
 #endif

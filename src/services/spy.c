@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "call/call.h"
+#include "call/call_play.h"
 #include "call/engine.h"
 #include "call/leg.h"
 #include "services/extension.h"
@@ -29,18 +30,47 @@ struct spy { /* what the fiber needs; the target may be gone when the phone is a
 	char linkedid[40];
 	enum room_role role;
 	bool to_caller;
+	bool is_told; /* who is listened to knows */
 };
 
-static int enter(const struct spy *spy, struct call *call, enum room_role role)
+/* PLT-32: who is listened to is told so, over the conversation. Without it the supervisor listens all the same. */
+static void tell(struct spy *spy, const struct call *call, struct call *target)
+{
+	const struct snap *snap = call->engine->o.snap;
+	const struct leg *leg = spy->to_caller ? target->a : target->b;
+	const struct snap_extension *who = leg->account ? leg->account->extension : NULL;
+	const struct snap_audio *audio = call->tenant->spy_audio;
+	char path[220], sound[232];
+	int err;
+
+	if (!audio || spy->is_told)
+		return;
+	spy->is_told = true;
+	err = snap_audio_path(path, sizeof(path), snap, audio,
+			      who && who->language ? who->language : target->tenant->language);
+	if (!err && re_snprintf(sound, sizeof(sound), "file:%s", path) < 0)
+		err = -ENAMETOOLONG;
+	if (!err)
+		err = call_post_play(target, !spy->to_caller, sound, true);
+	if (err)
+		log_warn("spy.not_told", "who is listened to cannot be told",
+			 kv_text("linkedid", spy->linkedid), kv_text("audio", audio->name), kv_err(err));
+}
+
+static int enter(struct spy *spy, struct call *call, enum room_role role)
 {
 	struct call *target = engine_call_find(call->engine, spy->linkedid);
+	int err;
 
 	if (!target)
 		return -ENOENT;
-	return room_enter(target, call->a, role, spy->to_caller ? target->a : target->b);
+	err = room_enter(target, call->a, role, spy->to_caller ? target->a : target->b);
+	if (!err && role == ROOM_SPY)
+		tell(spy, call, target);
+	return err;
 }
 
-static int on_key(const struct spy *spy, struct call *call, char key)
+static int on_key(struct spy *spy, struct call *call, char key)
 {
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (keys[i].key == key)
@@ -51,7 +81,7 @@ static int on_key(const struct spy *spy, struct call *call, char key)
 }
 
 /* Until one of the two conversations is over. */
-static int stay(const struct spy *spy, struct call *call)
+static int stay(struct spy *spy, struct call *call)
 {
 	struct call_event *event;
 	bool is_over = false;

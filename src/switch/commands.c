@@ -212,7 +212,7 @@ static int run_play(struct commands *commands, const json_t *data, json_t **ret)
 	if ((strcmp(leg, "a") && strcmp(leg, "b")) || strlen(sounds) > PLAY_MAX_TEXT)
 		return -EINVAL;
 
-	err = call_post_play(call, *leg == 'b', sounds);
+	err = call_post_play(call, *leg == 'b', sounds, false);
 	if (!err)
 		*ret = json_object();
 	return err;

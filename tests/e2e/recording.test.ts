@@ -9,6 +9,7 @@ import { stopPbx, test, type Phones } from './lib/fixtures.js';
 import { MiniPhone } from './lib/miniphone.js';
 import { aoideBinary, Pbx } from './lib/pbx.js';
 import { run } from './lib/proc.js';
+import { wav } from './lib/sound.js';
 import { toneShare, type Sound } from './lib/tone.js';
 import { delay, until } from './lib/wait.js';
 
@@ -280,7 +281,31 @@ describe('kill -9 while a call is recorded', () => {
 });
 
 describe('listening to a call', () => {
+  const announce = (pbx: Pbx, file: number | null): Promise<void> =>
+    pbx.configure([{ path: '/api/pbx/v2/audioSettings', body: { spy_audio_file: file } }]);
+
+  test('[PLT-32] who is listened to hears the file of the audio settings, and nobody else does', async ({ pbx, phones }) => {
+    const id = await pbx.idOf('audioFile', 'path', 'builtin/spy-start');
+    const content = `/api/pbx/v2/audioFile/${id}/content`;
+    const put = await pbx.rest.call('PUT', content, { body: wav(700, 8), type: 'audio/wav' });
+    expect(put.status).toBe(200);
+    await announce(pbx, id);
+    const talk = await conversation(pbx, phones);
+    const carol = await phones.start('103', { autoAnswer: true, toneHz: 900 });
+    await pbx.ctl('spy', talk.id, '103');
+    await carol.waitEvent('CALL_ESTABLISHED');
+    await until('the file, over the conversation', () => present(mixOf(talk.bob, 400, 700)).every(Boolean));
+    expect(present(mixOf(talk.alice, 500, 700))).toEqual([true, false]);
+    carol.forget();
+    await talk.alice.hangup();
+    await carol.waitEvent('CALL_CLOSED');
+    await pbx.settled();
+    await pbx.rest.ok('DELETE', content);
+    await announce(pbx, null);
+  });
+
   test('spy hears both and is heard by none; whisper by one; barge by all; keys change it', async ({ pbx, phones }) => {
+    await announce(pbx, null);
     const { alice, bob, id } = await conversation(pbx, phones);
     const carol = await phones.start('103', { autoAnswer: true, toneHz: 900 });
     expect(await pbx.ctlJson<Row[]>('room')).toEqual([]);
