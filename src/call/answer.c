@@ -2,6 +2,8 @@
 /* The call answers its caller itself, for a service: by 200, or early by 183 (RFC 3261 section 13.3.1). */
 #include "call/call.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -138,6 +140,19 @@ int call_progress(struct call *call)
 	if (!err)
 		call_set_state(call, CALL_RINGING);
 	return err;
+}
+
+void call_diverted(struct call *call, const char *number, const char *name, bool after_ringing)
+{
+	struct call_diversion *last;
+
+	if (call->n_diversions == CALL_MAX_DIVERSIONS)
+		memmove(&call->diversions[0], &call->diversions[1],
+			--call->n_diversions * sizeof(call->diversions[0]));
+	last = &call->diversions[call->n_diversions++];
+	str_ncpy(last->number, number, sizeof(last->number));
+	str_ncpy(last->name, name ? name : "", sizeof(last->name));
+	last->after_ringing = after_ringing;
 }
 
 void call_forwarded(struct call *call)

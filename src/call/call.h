@@ -79,6 +79,14 @@ struct call_step {
 	char exit_cause[24];
 };
 
+#define CALL_MAX_DIVERSIONS 3 /* of the last forwards, in INVITEs */
+
+/* A phone that was called has sent the call on (RFC 5806). */
+struct call_diversion {
+	char number[CALL_TEXT], name[CALL_TEXT];
+	bool after_ringing;
+};
+
 struct call_quality;
 struct call_room;
 
@@ -98,6 +106,8 @@ struct call {
 	struct list events;
 	struct list steps;
 	uint32_t n_events, n_steps;
+	struct call_diversion diversions[CALL_MAX_DIVERSIONS]; /* the oldest first */
+	size_t n_diversions;
 	uint32_t n_recordings;          /* begun so far */
 	struct call_room *room;         /* others join its two; NULL: a bridge */
 	call_run_h *run_h;              /* NULL: it came in, and is routed */
@@ -226,6 +236,11 @@ int call_bridge(struct call *call);
  */
 int call_answer(struct call *call);
 int call_progress(struct call *call);
+/*
+ * A phone of this extension has sent the call elsewhere: phones that are called from now on read it (Diversion).
+ * after_ringing: not at once.
+ */
+void call_diverted(struct call *call, const char *number, const char *name, bool after_ringing);
 /* The caller is told that its call goes elsewhere (181), if it still waits. */
 void call_forwarded(struct call *call);
 

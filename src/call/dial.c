@@ -40,6 +40,7 @@ struct dial {
 	uint8_t failed_q850;
 	uint8_t said_q850[OUTCOME_COUNT]; /* cause that a phone told itself, by what its answer meant */
 	char redirect[CALL_TEXT]; /* where the first 302 sends the call; empty: nowhere */
+	bool redirect_after_ringing;
 	bool is_over;
 };
 
@@ -122,9 +123,19 @@ static int open_streams(struct call *call)
 	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
 }
 
-/* PLT-38, D-091: who calls, asserted by us. NULL: nothing is said. */
-static const char *identity_headers(const struct leg *leg, const struct dial_identity *identity,
-				    uint8_t mode, char *buf, size_t size)
+/* "\"Anna Rossi\" <sip:101@192.0.2.1>" */
+static int print_party(struct re_printf *pf, const struct leg *leg, const char *number, const char *display)
+{
+	char name[160];
+
+	inv_quote(name, sizeof(name), display);
+	return re_hprintf(pf, "%s%s%s<sip:%s@%j>", name[0] ? "\"" : "", name, name[0] ? "\" " : "", number,
+			  &leg->local);
+}
+
+/* PLT-38, D-091: who calls, asserted by us. */
+static int print_identity(struct re_printf *pf, const struct leg *leg,
+			  const struct dial_identity *identity, uint8_t mode)
 {
 	static const struct {
 		const char *name, *params;
@@ -133,18 +144,46 @@ static const char *identity_headers(const struct leg *leg, const struct dial_ide
 		[SNAP_RPID_PAI] = { "P-Asserted-Identity", "" },
 	};
 
-	char name[160], quoted[164] = "";
+	int err;
 
 	if (mode == SNAP_RPID_OFF || mode >= sizeof(forms) / sizeof(forms[0]))
-		return NULL;
-	inv_quote(name, sizeof(name), identity->name);
-	if (name[0])
-		(void)re_snprintf(quoted, sizeof(quoted), "\"%s\" ", name);
-	if (re_snprintf(buf, size, "%s: %s<sip:%s@%j>%s\r\n", forms[mode].name, quoted, identity->number,
-			&leg->local, forms[mode].params) < 0)
-		return NULL;
+		return 0;
+	err = re_hprintf(pf, "%s: ", forms[mode].name);
+	if (!err)
+		err = print_party(pf, leg, identity->number, identity->name);
+	return err ? err : re_hprintf(pf, "%s\r\n", forms[mode].params);
+}
 
-	return buf;
+/* RFC 5806: who has sent the call on, the last one first. For phones only: no line gets it (CHG-SVC-03). */
+static int print_diversions(struct re_printf *pf, const struct leg *leg)
+{
+	int err = 0;
+
+	for (size_t i = leg->n_diversions; i-- && !err;) {
+		const struct call_diversion *by = &leg->call->diversions[i];
+
+		err = re_hprintf(pf, "Diversion: ");
+		if (!err)
+			err = print_party(pf, leg, by->number, by->name);
+		if (!err)
+			err = re_hprintf(pf, ";reason=%s;counter=1\r\n",
+					 by->after_ringing ? "no-answer" : "unconditional");
+	}
+	return err;
+}
+
+struct headers { /* of an INVITE */
+	const struct leg *leg;
+	const struct dial_identity *identity;
+	uint8_t rpid_mode;
+};
+
+static int print_headers(struct re_printf *pf, void *arg)
+{
+	const struct headers *headers = arg;
+	int err = print_identity(pf, headers->leg, headers->identity, headers->rpid_mode);
+
+	return err ? err : print_diversions(pf, headers->leg);
 }
 
 int dial_invite(struct leg *leg, const struct dial_target *target, const struct dial_identity *identity)
@@ -154,7 +193,7 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 	const char *proxy = target->account->outbound_proxy; /* BASE-49 */
 	const char *routes[2];
 	size_t n_routes = 0;
-	char from[160], to[160], hdrs[400];
+	char from[160], to[160], hdrs[1600];
 	int err;
 	const char *text;
 
@@ -171,6 +210,9 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 
 	(void)re_snprintf(from, sizeof(from), "sip:%s@%j", identity->number, &leg->local);
 	(void)re_snprintf(to, sizeof(to), "sip:%s@%j", call->called, &leg->local);
+	if (re_snprintf(hdrs, sizeof(hdrs), "%H", print_headers,
+			&(struct headers){ leg, identity, sip->send_rpid_mode }) < 0)
+		hdrs[0] = '\0';
 
 	err = inv_invite(&leg->inv, call->engine->o.edge,
 			  &(struct inv_invite_opts){
@@ -184,8 +226,7 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 				  .routes = routes,
 				  .n_routes = n_routes,
 				  .sdp = text,
-				  .hdrs = identity_headers(leg, identity, sip->send_rpid_mode, hdrs,
-							   sizeof(hdrs)),
+				  .hdrs = hdrs,
 				  .session_expires_s = sip->session_expires_s,
 				  .min_se_s = sip->min_se_s,
 			  },
@@ -208,6 +249,7 @@ static int add_leg(struct dial *dial, const struct dial_target *target, size_t i
 	leg->peer = target->dst;
 	leg->tp = target->tp;
 	leg->target = index;
+	leg->n_diversions = call->n_diversions;
 	err = edge_local_addr(call->engine->o.edge, &leg->local, target->tp, &target->dst);
 	if (err) {
 		leg_end(leg, 0, NULL, 0);
@@ -441,6 +483,7 @@ static void on_progress(struct dial *dial, const struct call_event *event)
 	const char *text = NULL;
 
 	leg->state = LEG_RINGING;
+	leg->has_rung = true;
 	dial->has_rung = true;
 
 	if (event->sdp && !sdesc_parse(&desc, event->sdp, event->sdp_len))
@@ -501,6 +544,12 @@ static void hear_another(struct dial *dial)
 	}
 }
 
+static void note_redirect(struct dial *dial, const struct call_event *event)
+{
+	str_ncpy(dial->redirect, event->body, sizeof(dial->redirect));
+	dial->redirect_after_ringing = event->leg->has_rung;
+}
+
 static void on_failure(struct dial *dial, const struct call_event *event)
 {
 	const bool was_heard = dial->early == event->leg;
@@ -510,7 +559,7 @@ static void on_failure(struct dial *dial, const struct call_event *event)
 	if (!event->body)
 		note_failure(dial, event->scode, event->q850, event->leg->q850_said);
 	else if (!dial->redirect[0])
-		str_ncpy(dial->redirect, event->body, sizeof(dial->redirect));
+		note_redirect(dial, event);
 	dial->n_alive--;
 	leg_end(event->leg, 0, NULL, 0);
 	if (was_heard)
@@ -619,6 +668,7 @@ static void conclude(const struct dial *dial, bool timed_out, struct result *res
 	} else if (dial->redirect[0] && !dial->is_over) {
 		result->outcome = OUTCOME_REDIRECTED;
 		str_ncpy(result->redirect, dial->redirect, sizeof(result->redirect));
+		result->after_ringing = dial->redirect_after_ringing;
 	} else if (timed_out) {
 		if (dial->has_rung)
 			result->outcome = OUTCOME_NO_ANSWER;

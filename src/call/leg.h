@@ -34,11 +34,13 @@ struct leg {
 	const struct snap_extension *counted; /* extension whose usage this leg adds to */
 	uint64_t id;
 	size_t target;                    /* which of call_dial()'s targets it calls */
+	size_t n_diversions;              /* of its call's, when it was called */
 	bool incoming;                    /* the peer called us */
 	bool direct;                      /* direct media: no streams of ours (BASE-47) */
 	bool media_failed;                /* no port, or the media process died */
 	bool is_held;                     /* the peer holds us */
 	bool has_sound;                   /* a packet of its phone has come */
+	bool has_rung;
 	enum leg_state state;
 	int tp;                           /* enum sip_transp */
 	struct sa peer, local;            /* its address, ours towards it */

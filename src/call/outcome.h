@@ -24,6 +24,7 @@ struct result {
 	uint16_t scode; /* SIP status for the caller; 0: the outcome's own */
 	uint8_t q850;   /* Q.850 cause; 0: the outcome's own */
 	char redirect[80]; /* a number; REDIRECTED only */
+	bool after_ringing; /* REDIRECTED: the phone had rung */
 };
 
 /* What an outcome means to the caller and in the CDR (PLT-62, PLT-63, D-067..D-069). */

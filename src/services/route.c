@@ -93,6 +93,15 @@ static bool is_loop(const struct call *call, const char *number)
 	return call->n_steps >= CALL_MAX_STEPS || (last && !strcmp(last->destination_num, number));
 }
 
+/* By the destination that was tried last. */
+static void note_diversion(struct call *call, const struct result *result)
+{
+	const struct call_step *step = list_ledata(list_tail(&call->steps));
+
+	if (step)
+		call_diverted(call, step->destination_num, step->destination_name, result->after_ringing);
+}
+
 /*
  * To the destination, and where its phones send the call on (TEL-46): what they may name is what their
  * extension could reach inside the tenant.
@@ -111,6 +120,7 @@ static int follow(struct call *call, struct result *result)
 		}
 		log_info("call.redirected", "a phone sends its call elsewhere",
 			 kv_text("linkedid", call->linkedid), kv_text("to", number));
+		note_diversion(call, result);
 		call_forwarded(call);
 		err = reach(call, number, result);
 	}

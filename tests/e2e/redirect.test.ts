@@ -48,10 +48,10 @@ describe('302', () => {
     call.rtp.start();
     other.rtp.start();
     await until('both hear each other', () => call.rtp.heardFill === 0x42 && other.rtp.heardFill === 0x41);
-    // Who calls is shown, and no Diversion header.
+    // Who calls is shown, and who sent the call on.
     const invite = target.seen.find((m) => method(m) === 'INVITE') as SipMessage;
     expect(header(invite, 'p-asserted-identity')).toContain('sip:101@');
-    expect(header(invite, 'diversion')).toBe('');
+    expect(header(invite, 'diversion')).toMatch(/^"[^"]+" <sip:102@[^>]+>;reason=unconditional;counter=1$/);
     await caller.hangup(call);
     const { row, path } = await record(pbx, '102');
     expect(row).toMatchObject({ status: 'OK', answered_by: '103', called: '102' });
