@@ -26,8 +26,7 @@ UNCALLED = {
     # what services will be written with; proven by unit tests until the first one comes
     'call_language', 'call_play_collect', 'call_ringback_start', 'call_sound_stop', 'inv_reject', 'media_query_stats',
     'media_unbridge', 'recording_error', 'recording_is_over', 'say_date', 'say_duration', 'say_init',
-    'say_silence', 'say_spell', 'say_time', 'sip_from_q850', 'snap_audio_by_name', 'snap_audio_path',
-    'snap_volatile_path',
+    'say_silence', 'say_spell', 'say_time', 'sip_from_q850', 'snap_audio_by_name', 'snap_volatile_path',
     # a 2xx with an offer arrives at us only when we invite without one, as third party call control does
     'inv_ack',
     # adopting the calls of a switch that is gone: the media process is ready for it

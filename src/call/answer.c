@@ -144,8 +144,10 @@ int call_progress(struct call *call)
 
 void call_diverted(struct call *call, const char *number, const char *name, bool after_ringing)
 {
-	struct call_diversion *last;
+	struct call_diversion *last = &call->diversions[call->n_diversions ? call->n_diversions - 1 : 0];
 
+	if (call->n_diversions && !strcmp(last->number, number))
+		return; /* another phone of the same one */
 	if (call->n_diversions == CALL_MAX_DIVERSIONS)
 		memmove(&call->diversions[0], &call->diversions[1],
 			--call->n_diversions * sizeof(call->diversions[0]));

@@ -207,9 +207,18 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 int call_ring_caller(struct call *call, const struct dial_target *targets, size_t n,
 		     const struct dial_identity *identity, uint32_t ring_ms);
 
+struct dial_beside { /* where a phone sends its call */
+	struct dial_target *targets; /* to be mem_deref()ed */
+	size_t n;
+	const struct snap_extension *callee;
+};
+
 struct dial_opts {
 	uint32_t ring_ms;
 	const struct snap_extension *callee; /* legs count as its calls; NULL none */
+	/* The phones of a number that a 302 names, to ring beside the others. NULL, or an error: it is
+	 * followed when none of the others has taken the call. */
+	int (*beside_h)(struct dial_beside *ret, const struct call *call, const char *number);
 	bool simulate; /* the caller hears it ring for ring_ms though there are no targets (D-090) */
 };
 
@@ -217,8 +226,8 @@ struct dial_opts {
  * Rings all targets together and takes the first that answers; the caller is answered with it and
  * both are bridged (call->b). Progress and early media reach the caller (D-069).
  *
- * A phone that answers 302 leaves the others ringing; its number is the result (REDIRECTED) when none
- * of them takes the call.
+ * A phone that answers 302 leaves the others ringing, and the phones that it names ring beside them. What
+ * cannot ring beside them is the result (REDIRECTED) when none of them takes the call.
  *
  * Returns 0 with result filled (ANSWERED or why not), -EHANGUP when the caller gave up.
  */

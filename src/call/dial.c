@@ -18,6 +18,7 @@
 
 #define STREAMS_WAIT_MS 3000  /* a port from the media process takes well under a millisecond */
 #define SAID_MAX        16   /* early dialogs of a call whose descriptions are remembered */
+#define BESIDE_MAX      4    /* forwards that ring beside the phones that were called */
 
 #define Q850_ELSEWHERE 26 /* non-selected user clearing */
 
@@ -25,6 +26,13 @@ struct dial {
 	struct call *call;
 	const struct dial_opts *opts;
 	const struct dial_target *targets;
+	size_t n_targets;
+	struct dial_target *all; /* targets, once forwards ring beside them; owned */
+	struct {
+		size_t first; /* of its targets */
+		const struct snap_extension *callee;
+	} beside[BESIDE_MAX];
+	size_t n_beside;
 	struct leg *winner;
 	struct leg *early;       /* whose early media the caller hears */
 	uint32_t early_branch;   /* which of its early dialogs */
@@ -76,7 +84,7 @@ static int prepare_offers(struct call *call)
 	for (struct le *le = call->legs.head; le; le = le->next) {
 		struct leg *leg = le->data;
 
-		if (leg == call->a || leg->inv)
+		if (leg == call->a || leg->inv || leg->state == LEG_ENDED)
 			continue;
 		leg->offer = mem_deref(leg->offer);
 		err = leg_media_offer(&leg->offer, &leg->lines, leg, call->a, wanted);
@@ -235,8 +243,9 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 	return err;
 }
 
-static int add_leg(struct dial *dial, const struct dial_target *target, size_t index)
+static int add_leg(struct dial *dial, size_t index, const struct snap_extension *callee)
 {
+	const struct dial_target *target = &dial->targets[index];
 	struct call *call = dial->call;
 	const struct snap_account *from = call->a->account;
 	struct leg *leg = NULL;
@@ -258,7 +267,7 @@ static int add_leg(struct dial *dial, const struct dial_target *target, size_t i
 
 	leg->direct = call->a->direct && target->account->direct_media && !target->account->nat &&
 		      from->direct_media;
-	leg_count(leg, dial->opts->callee);
+	leg_count(leg, callee);
 	return 0;
 }
 
@@ -281,20 +290,19 @@ static bool all_direct(const struct call *call, const struct dial_target *target
 	return true;
 }
 
-static int set_out(struct dial *dial, const struct dial_target *targets, size_t n)
+/* Rings the targets from the first on. */
+static int set_out(struct dial *dial, size_t first, const struct snap_extension *callee)
 {
 	struct call *call = dial->call;
 	const struct dial_identity identity = call_shown_caller(call);
 	int err;
 
-	call->a->direct = all_direct(call, targets, n);
-
-	for (size_t i = 0; i < n; i++) {
-		err = add_leg(dial, &targets[i], i);
+	for (size_t i = first; i < dial->n_targets; i++) {
+		err = add_leg(dial, i, callee);
 		if (err)
 			log_warn("call.leg_failed", "a contact cannot be called",
 				 kv_text("linkedid", call->linkedid),
-				 kv_text("account", targets[i].account->username), kv_err(err));
+				 kv_text("account", dial->targets[i].account->username), kv_err(err));
 	}
 
 	err = prepare(call);
@@ -308,10 +316,10 @@ static int set_out(struct dial *dial, const struct dial_target *targets, size_t 
 		struct leg *leg = le->data;
 
 		le = le->next;
-		if (leg == call->a)
+		if (leg == call->a || leg->target < first)
 			continue;
 
-		err = dial_invite(leg, &targets[leg->target], &identity);
+		err = dial_invite(leg, &dial->targets[leg->target], &identity);
 		if (err) {
 			note_failure(dial, err == -ENOTSUP ? 488 : 500, 0, false);
 			leg_end(leg, 0, NULL, 0);
@@ -544,6 +552,84 @@ static void hear_another(struct dial *dial)
 	}
 }
 
+/* Whose phone this is. */
+static const struct snap_extension *callee_of(const struct dial *dial, size_t target)
+{
+	const struct snap_extension *callee = dial->opts->callee;
+
+	for (size_t i = 0; i < dial->n_beside && dial->beside[i].first <= target; i++)
+		callee = dial->beside[i].callee;
+	return callee;
+}
+
+static bool is_called(const struct dial *dial, const struct snap_extension *callee)
+{
+	bool found = callee == dial->opts->callee;
+
+	for (size_t i = 0; i < dial->n_beside; i++)
+		found = found || dial->beside[i].callee == callee;
+	return found;
+}
+
+static int add_targets(struct dial *dial, const struct dial_beside *more)
+{
+	const size_t n = dial->n_targets;
+	struct dial_target *all = mem_zalloc((n + more->n) * sizeof(*all), NULL);
+
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, dial->targets, n * sizeof(*all));
+	memcpy(all + n, more->targets, more->n * sizeof(*all));
+	mem_deref(dial->all);
+	dial->targets = dial->all = all;
+	dial->n_targets = n + more->n;
+	dial->beside[dial->n_beside].first = n;
+	dial->beside[dial->n_beside++].callee = more->callee;
+	return 0;
+}
+
+static void end_from(struct call *call, size_t first)
+{
+	for (struct le *le = call->legs.head; le;) {
+		struct leg *leg = le->data;
+
+		le = le->next;
+		if (leg != call->a && leg->target >= first)
+			leg_end(leg, 487, NULL, 0);
+	}
+}
+
+/*
+ * The leg, which has ended, sends its call on while others ring: who it names rings beside them. False: it
+ * has to wait for them.
+ */
+static bool ring_beside(struct dial *dial, const struct leg *leg, const char *number)
+{
+	const struct snap_extension *by = callee_of(dial, leg->target);
+	const size_t first = dial->n_targets;
+	struct call *call = dial->call;
+	struct dial_beside more = { .n = 0 };
+	int err;
+
+	/* Phones that talk to each other directly have agreed without us. */
+	if (!dial->n_alive || !dial->opts->beside_h || !by || dial->n_beside == BESIDE_MAX ||
+	    !call->a || call->a->direct || dial->opts->beside_h(&more, call, number))
+		return false;
+
+	err = is_called(dial, more.callee) ? -EALREADY : add_targets(dial, &more);
+	mem_deref(more.targets);
+	if (err)
+		return false;
+
+	log_info("call.redirected", "a phone sends its call elsewhere, others ring on",
+		 kv_text("linkedid", call->linkedid), kv_text("to", number));
+	call_diverted(call, by->number, by->display_name, leg->has_rung);
+	err = set_out(dial, first, more.callee);
+	if (err)
+		end_from(call, first);
+	return true;
+}
+
 static void note_redirect(struct dial *dial, const struct call_event *event)
 {
 	str_ncpy(dial->redirect, event->body, sizeof(dial->redirect));
@@ -558,10 +644,10 @@ static void on_failure(struct dial *dial, const struct call_event *event)
 		return;
 	if (!event->body)
 		note_failure(dial, event->scode, event->q850, event->leg->q850_said);
-	else if (!dial->redirect[0])
-		note_redirect(dial, event);
 	dial->n_alive--;
 	leg_end(event->leg, 0, NULL, 0);
+	if (event->body && !dial->redirect[0] && !ring_beside(dial, event->leg, event->body))
+		note_redirect(dial, event);
 	if (was_heard)
 		hear_another(dial);
 }
@@ -620,7 +706,8 @@ static int on_answered(struct dial *dial, const struct call_event *event)
 {
 	struct call *call = dial->call;
 	struct leg *leg = event->leg;
-	struct call_step *step = list_ledata(list_tail(&call->steps));
+	const struct snap_extension *callee = callee_of(dial, leg->target);
+	struct call_step *step;
 	int err;
 
 	leg->state = LEG_UP;
@@ -644,6 +731,10 @@ static int on_answered(struct dial *dial, const struct call_event *event)
 	if (leg->account->extension)
 		str_ncpy(call->answered_by, leg->account->extension->number,
 			 sizeof(call->answered_by));
+	if (callee != dial->opts->callee) /* the way it went */
+		call_step_enter(call, "local_exten", callee->number, callee->display_name,
+				callee->number);
+	step = list_ledata(list_tail(&call->steps));
 	if (step) {
 		step->answer_us = call->answer_us;
 		str_ncpy(step->answered_by, call->answered_by, sizeof(step->answered_by));
@@ -700,11 +791,12 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 	      const struct dial_opts *opts, struct result *result)
 {
 	uint64_t deadline_ms = clk_mono_ms() + opts->ring_ms;
-	struct dial dial = { .call = call, .opts = opts, .targets = targets };
+	struct dial dial = { .call = call, .opts = opts, .targets = targets, .n_targets = n };
 	struct call_event *event;
 	int err;
 
-	err = set_out(&dial, targets, n);
+	call->a->direct = all_direct(call, targets, n);
+	err = set_out(&dial, 0, opts->callee);
 	if (err && err != -EHANGUP) {
 		cancel_all_but(&dial, NULL, 0);
 		*result = (struct result){ .outcome = OUTCOME_FAILED, .scode = 503, .q850 = 41 };
@@ -736,6 +828,7 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 	}
 
 	forget_said(&dial);
+	mem_deref(dial.all);
 	if (!dial.winner)
 		cancel_all_but(&dial, NULL, err == -ETIMEDOUT ? 19 : 0);
 	if (err && err != -ETIMEDOUT)

@@ -8,6 +8,7 @@
 #include "call/call.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "services/codes.h"
 #include "sip/edge.h"
 #include "sip/registrar.h"
 #include "snapshot/snapshot.h"
@@ -83,6 +84,23 @@ int extension_targets(struct dial_target **ret, size_t *n, const struct call *ca
 	return *n && !*ret ? -ENOMEM : 0;
 }
 
+/* A phone of another extension has sent its call to this number (TEL-46). */
+static int ring_beside(struct dial_beside *ret, const struct call *call, const char *number)
+{
+	const struct snap_extension *extension =
+		snap_extension_find(call->tenant, number, strlen(number));
+	int err;
+
+	/* A service would answer at once and take the call from those that ring. */
+	if (!extension || !extension->enabled || codes_find(call->tenant, number) ||
+	    extension_is_busy(call->engine, extension))
+		return -ENOENT;
+
+	err = extension_targets(&ret->targets, &ret->n, call, extension);
+	ret->callee = extension;
+	return !err && !ret->n ? -ENOENT : err;
+}
+
 int extension_run(struct call *call, const struct snap_extension *extension, struct result *result)
 {
 	struct phone phones[EXTENSION_MAX_TARGETS];
@@ -109,6 +127,7 @@ int extension_run(struct call *call, const struct snap_extension *extension, str
 			&(struct dial_opts){
 				.ring_ms = extension->no_answer_s[ORIGIN_INTERNAL] * 1000u,
 				.callee = extension,
+				.beside_h = ring_beside,
 				.simulate = !n },
 			result);
 

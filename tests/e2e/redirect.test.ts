@@ -140,27 +140,53 @@ describe('several phones of an extension', () => {
     await pbx.configure([{ path: `/api/pbx/v2/account/${id}`, body: { max_contacts: n } }]);
   };
 
-  test('[TEL-46] one sends the call on, the other rings on and may take it', async ({ pbx }) => {
-    await two(pbx, 2);
-    try {
-      await phone(pbx, '102', moved(['<sip:103@x>']));
-      const ringing = await phone(pbx, '102', {
-        onInvite: (self, call, invite) => {
-          self.respond(call, invite, 180, 'Ringing');
-          setTimeout(() => self.respond(call, invite, 200, 'OK', self.sdp(call.rtp)), 700);
-        },
-      });
-      const target = await phone(pbx, '103');
-      const caller = await phone(pbx, '101');
-      const call = await caller.call('102');
-      expect(call.status).toBe(200);
-      expect(ringing.calls.at(-1)?.isUp).toBe(true);
-      expect(target.calls).toHaveLength(0);
-      await caller.hangup(call);
-    } finally {
-      await two(pbx, null);
-    }
-  });
+  /** Rings until it is told to answer, or until another has. */
+  const rings = (): MiniOptions & { answer?: () => void } => {
+    const options: MiniOptions & { answer?: () => void } = {
+      onInvite: (self, call, invite) => {
+        self.respond(call, invite, 180, 'Ringing');
+        options.answer = () => self.respond(call, invite, 200, 'OK', self.sdp(call.rtp));
+        options.onRequest = (_self, _call, message) => {
+          if (method(message) === 'CANCEL') self.respond(call, invite, 487, 'Request Terminated');
+          return false;
+        };
+      },
+    };
+    return options;
+  };
+
+  for (const who of ['102', '103'] as const) {
+    test(`[TEL-46] one sends the call to 103, the other rings on beside it: ${who} takes it`, async ({ pbx }) => {
+      await two(pbx, 2);
+      try {
+        const [atDesk, elsewhere] = [rings(), rings()];
+        const desk = await phone(pbx, '102', atDesk);
+        await phone(pbx, '102', moved(['<sip:103@x>']));
+        const target = await phone(pbx, '103', elsewhere);
+        const caller = await phone(pbx, '101');
+        const pending = caller.call('102');
+        await until('both ring', () => atDesk.answer && elsewhere.answer);
+        const invite = target.seen.find((m) => method(m) === 'INVITE') as SipMessage;
+        expect(header(invite, 'diversion')).toMatch(/<sip:102@[^>]+>;reason=unconditional/);
+        (who === '102' ? atDesk : elsewhere).answer?.();
+        const call = await pending;
+        expect(call.status).toBe(200);
+        const [winner, loser] = who === '102' ? [desk, target] : [target, desk];
+        expect(winner.calls.at(-1)?.isUp).toBe(true);
+        await until('the other stops ringing', () => loser.calls.at(-1)?.endedBy === 'failure');
+        call.rtp.fill = 0x41;
+        call.rtp.start();
+        await until('sound', () => winner.calls.at(-1)?.rtp.heardFill === 0x41);
+        await caller.hangup(call);
+        const { row, path } = await record(pbx, '102');
+        expect(row).toMatchObject({ status: 'OK', called: '102', answered_by: who });
+        expect(path.map((step) => [step.detail_destination_num, step.detail_exit_cause, step.detail_answered_by]))
+          .toEqual(who === '102' ? [['102', 'NCC', '102']] : [['102', 'CFWD', ''], ['103', 'NCC', '103']]);
+      } finally {
+        await two(pbx, null);
+      }
+    });
+  }
 
   for (const [code, status_, name] of [[486, 200, 'is busy: the forward counts'], [603, 486, 'says no: that counts']] as const) {
     test(`[TEL-46] the other ${name}`, async ({ pbx }) => {
@@ -173,8 +199,10 @@ describe('several phones of an extension', () => {
             setTimeout(() => self.respond(call, invite, code, 'No'), 500);
           },
         });
-        await phone(pbx, '103');
+        const elsewhere = rings();
+        await phone(pbx, '103', elsewhere);
         const caller = await phone(pbx, '101');
+        if (code === 486) void until('it rings', () => elsewhere.answer).then(() => setTimeout(() => elsewhere.answer?.(), 800)).catch(() => undefined);
         const call = await caller.call('102');
         expect(call.status).toBe(status_);
         if (call.isUp) await caller.hangup(call);
