@@ -315,7 +315,7 @@ describe('the system switch', () => {
 
 test('no key of any call is in a log, in the journal of calls or in another file', async ({ pbx }) => {
   await srtp(pbx, { '101': 'required', '102': 'required' });
-  await pbx.ctl('log-level', 'debug').catch(() => undefined);
+  await pbx.ctl('log', '*', 'debug');
   const callee = await phone(pbx, '102', answerWith('AES_CM_128_HMAC_SHA1_80'));
   const caller = await phone(pbx, '101');
   const call = await callWith(caller, '102', 'AES_CM_128_HMAC_SHA1_80');
@@ -328,4 +328,5 @@ test('no key of any call is in a log, in the journal of calls or in another file
     for (const file of files) expect(readFileSync(file).includes(key), file).toBe(false);
   }
   await caller.hangup(call);
+  await pbx.ctl('log', '*', 'info');
 });
