@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEAP_ARITY      4u
@@ -50,6 +51,11 @@
  * that expired by itself would wake a sleeping thread. */
 #define SLACK_FROM_MS 4500u
 #define SLACK_MS      50u
+
+/* So many turns of the loop within so many milliseconds, and it is busy (timer_set_rest()). With
+ * rests of 4 ms between them it still is. */
+#define BUSY_TURNS   8
+#define BUSY_SPAN_MS 40u
 
 /* A handler that takes longer delays every call of the thread. */
 #define SLOW_HANDLER_MS 100u
@@ -74,6 +80,12 @@ extern struct list *tmrl_get(void);
 static _Thread_local timer_turn_h *turn_h;
 static _Thread_local int alarm_fd = -1; /* of timer_wait_by_fd() */
 static _Thread_local uint64_t alarm_at_ms; /* when it rings; 0: it does not, or has rung */
+static _Thread_local struct {
+	uint64_t rest_us;	       /* of timer_set_rest(); 0: none */
+	uint64_t turns_ms[BUSY_TURNS]; /* when the last ones ended, a ring */
+	unsigned next;
+	bool hurry;
+} pace;
 static _Atomic uint64_t n_started; /* for timer_selfcheck() */
 
 static struct heap *heap_of(const struct list *tmrl)
@@ -256,12 +268,39 @@ static void poll_timers(struct list *tmrl)
 	}
 }
 
+/* What comes meanwhile is there when the loop looks next, and is done in one turn. */
+static void rest_when_busy(void)
+{
+	const struct timespec rest = { .tv_nsec = (long)pace.rest_us * 1000 };
+	const uint64_t now_ms = tmr_jiffies();
+	const bool is_busy = now_ms - pace.turns_ms[pace.next] < BUSY_SPAN_MS;
+
+	pace.turns_ms[pace.next] = now_ms;
+	pace.next = (pace.next + 1) % BUSY_TURNS;
+	if (is_busy && !pace.hurry)
+		(void)nanosleep(&rest, NULL); /* a signal ends it early */
+	pace.hurry = false;
+}
+
 /* libre calls it once per turn of the loop, after the sockets. */
 void tmr_poll(struct list *tmrl)
 {
 	poll_timers(tmrl);
 	if (turn_h)
 		turn_h();
+	if (pace.rest_us)
+		rest_when_busy();
+}
+
+void timer_set_rest(unsigned rest_us)
+{
+	pace.rest_us = rest_us;
+	memset(pace.turns_ms, 0, sizeof(pace.turns_ms));
+}
+
+void timer_hurry(void)
+{
+	pace.hurry = true;
 }
 
 void timer_set_turn_handler(timer_turn_h *h)

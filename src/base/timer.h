@@ -25,6 +25,16 @@ bool timer_selfcheck(void);
  */
 int timer_wait_by_fd(bool on);
 
+/*
+ * A busy loop of this thread (8 turns within 40 ms) rests so long between two turns, 0: never. What
+ * comes meanwhile is done together: fewer wakes and system calls, and the code is still in the
+ * caches for the second message of a kind. A loop with little to do answers at once. At most 4,000:
+ * a longer rest would not look busy.
+ */
+void timer_set_rest(unsigned rest_us);
+/* There is more to read than this turn took: no rest after it. */
+void timer_hurry(void);
+
 /* Called at the end of each turn of this thread's loop, before it waits; NULL: nothing is. One at a time. */
 typedef void(timer_turn_h)(void);
 void timer_set_turn_handler(timer_turn_h *h);

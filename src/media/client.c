@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -82,9 +83,10 @@ static struct client_batch *batch_new(struct media *media)
 }
 
 /*
- * How long a message may wait for others of its kind; 0: until the end of this turn of the loop. Waking
- * the media process costs as much as what it then does, so what nobody waits for goes with the next
- * call's. Far below the time between two packets, and the order stays.
+ * How long after the last packet a message leaves; 0: at the end of this turn of the loop. Waking
+ * the media process costs as much as what it then does, so on a busy switch what nobody waits for
+ * goes with the next call's, and on a calm one no timer has to wake us for it. What is closed waits
+ * as long for others in any case. Far below the time between two packets, and the order stays.
  */
 static const uint8_t patience_ms[] = {
 	[MP_CLOSE] = 10,
@@ -94,8 +96,10 @@ static const uint8_t patience_ms[] = {
 
 static void flush_within(struct media *media, uint16_t type)
 {
-	const uint8_t ms = type < ARRAY_SIZE(patience_ms) ? patience_ms[type] : 0;
+	const uint64_t since_ms = type == MP_CLOSE ? 0 : clk_mono_ms() - media->flushed_at_ms;
+	uint64_t ms = type < ARRAY_SIZE(patience_ms) ? patience_ms[type] : 0;
 
+	ms -= since_ms < ms ? since_ms : ms;
 	if (!tmr_isrunning(&media->flush) || tmr_get_expire(&media->flush) > ms)
 		tmr_start(&media->flush, ms, flush_h, media);
 }
@@ -271,6 +275,7 @@ static void flush(struct media *media)
 {
 	struct le *le;
 
+	media->flushed_at_ms = clk_mono_ms();
 	while (media->state >= STATE_LISTING && (le = list_head(&media->batches))) {
 		struct client_batch *batch = le->data;
 		ssize_t n = send(media->fd, batch->wire.data, batch->wire.len,

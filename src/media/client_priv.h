@@ -23,6 +23,7 @@ struct media { /* the connection */
 	bool warned;   /* the version of the other side was complained about */
 	unsigned failures, dropped;
 	struct tmr flush, retry;
+	uint64_t flushed_at_ms;
 	struct list batches; /* struct client_batch, oldest first; new messages go into the last */
 	struct client_batch *spare;
 	uint32_t n_batches;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/iface.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "snapshot/snapshot.h"
 #include "sip/digest.h"
 #include "sip/edge_priv.h"
@@ -543,6 +544,9 @@ static void trace_handler(bool tx, enum sip_transp tp, const struct sa *src, con
 	struct edge *edge = arg;
 	struct sa local;
 
+	/* libre takes a few KB of a connection a turn, and a trunk may have sent more. */
+	if (!tx && tp != SIP_TRANSP_UDP)
+		timer_hurry();
 	/* A socket on a wildcard does not know which address it speaks from. */
 	if (tx && sa_is_any(src) && !edge_local_addr(edge, &local, tp, dst))
 		src = &local;

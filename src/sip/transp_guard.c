@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "sip/edge_priv.h"
 #include "sip/edge.h"
 #include "sip/limiter.h"
@@ -20,7 +21,7 @@
 
 #define LIBRE_VERSION   "1.1.0"
 #define UDP_RX_BYTES    8192 /* as libre's buffer: a longer datagram arrives cut */
-#define UDP_RX_BATCH    16   /* datagrams that one turn of the loop takes from a socket */
+#define UDP_RX_BATCH    64   /* datagrams that one turn of the loop takes from a socket */
 #define RECOUNT_MS      1000
 #define SOURCE_COUNTERS 4096
 #define SHORT_MESSAGE   4    /* keep-alives; libre drops them */
@@ -329,6 +330,8 @@ static void read_handler(int flags, void *arg)
 
 	(void)flags;
 	n = recvmmsg(tap->fd, rx->msgs, UDP_RX_BATCH, MSG_DONTWAIT, NULL);
+	if (n == UDP_RX_BATCH)
+		timer_hurry();
 
 	for (int i = 0; i < n; i++) {
 		struct mbuf *mb = mbuf_alloc(rx->msgs[i].msg_len);
@@ -403,6 +406,8 @@ static bool may_connect(struct transp_guard *guard, const struct sa *peer)
 static void accept_handler(const struct sa *peer, void *arg)
 {
 	struct tap *tap = arg;
+
+	timer_hurry(); /* libre takes one connection a turn, and more may wait */
 
 	/* Who is behind the web server is looked at when it has said so. */
 	if (!tap->is_proxied && !may_connect(tap->guard, peer)) {

@@ -9,11 +9,12 @@
 #include "base/re.h"
 #pragma GCC visibility pop
 
+#include "base/log.h"
 #include "base/timer.h"
 #include "sip/udp_out.h"
 
 #define OUT_SOCKETS   4     /* IPv4 and IPv6 */
-#define OUT_DATAGRAMS 32    /* as many as one turn of the loop reads from two sockets */
+#define OUT_DATAGRAMS 64    /* as many as one turn of the loop reads from a socket */
 #define OUT_BYTES     65536 /* of those that wait */
 
 typedef int(send_h)(struct udp_sock *us, const struct sa *dst, struct mbuf *mb);
@@ -27,6 +28,7 @@ static struct out {
 	} socks[OUT_SOCKETS];
 	size_t n_socks;
 	int fd; /* of all that wait */
+	uint64_t lost;
 	size_t n, used;
 	struct mmsghdr msgs[OUT_DATAGRAMS];
 	struct iovec iov[OUT_DATAGRAMS];
@@ -48,6 +50,14 @@ static int sock_find(const struct udp_sock *us)
 	return -1;
 }
 
+/* Nobody else hears of it: the phone repeats its request and gets the response again. */
+static void note_lost(const struct sa *dst, int err)
+{
+	out.lost++;
+	log_warn("sip.not_sent", "a response could not be sent: look at the network and its routes",
+		 kv_sa("to", dst), kv_err(-err), kv_int("lost", out.lost));
+}
+
 /* Sends what waits; nothing is fine. */
 static void udp_out_flush(void)
 {
@@ -59,7 +69,7 @@ static void udp_out_flush(void)
 		if (n > 0)
 			at += (size_t)n;
 		else if (n == 0 || errno != EINTR)
-			at++; /* lost like any datagram: it will be sent again */
+			note_lost(&out.dst[at++], n ? errno : EIO);
 	}
 	out.n = out.used = 0;
 }
@@ -130,6 +140,11 @@ int udp_local_get(const struct udp_sock *us, struct sa *local)
 	if (!next)
 		next = (local_h *)next_of("udp_local_get");
 	return next ? next(us, local) : ENOSYS;
+}
+
+uint64_t udp_out_lost(void)
+{
+	return out.lost;
 }
 
 void udp_out_add(struct udp_sock *us, int fd)

@@ -18,4 +18,7 @@
 void udp_out_add(struct udp_sock *us, int fd);
 void udp_out_remove(const struct udp_sock *us);
 
+/* How much of what waited could then not be sent, since the start; a warning says so. */
+uint64_t udp_out_lost(void);
+
 #endif

@@ -25,6 +25,7 @@
 #include "services/studio.h"
 #include "sip/edge.h"
 #include "sip/registrar.h"
+#include "sip/udp_out.h"
 #include "snapshot/snapshot.h"
 #include "switch/loader.h"
 #include "switch/registration.h"
@@ -107,7 +108,7 @@ static int run_status(struct commands *commands, const json_t *data, json_t **re
 
 	*ret = json_pack(
 		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o, s:{s:I, s:I, s:I, s:I, s:I,"
-		" s:I, s:I}, s:{s:I, s:I, s:I, s:s}}",
+		" s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:s}}",
 		"version", AOIDE_VERSION, "uptime_s",
 		(json_int_t)((clk_mono_ms() - commands->started_ms) / 1000), "calls",
 		(json_int_t)engine->n_calls, "calls_total", (json_int_t)engine->calls_total,
@@ -118,9 +119,9 @@ static int run_status(struct commands *commands, const json_t *data, json_t **re
 		"responses", (json_int_t)edge.responses, "malformed", (json_int_t)edge.malformed,
 		"auth_failed", (json_int_t)edge.auth_failed, "refused", (json_int_t)edge.refused,
 		"rate_limited", (json_int_t)edge.rate_limited, "connections",
-		(json_int_t)edge.tcp_connections, "fibers", "live", (json_int_t)fibers.live, "peak",
-		(json_int_t)fibers.peak, "deepest_bytes", (json_int_t)fibers.deepest_bytes,
-		"deepest", fibers.deepest_name ? fibers.deepest_name : "");
+		(json_int_t)edge.tcp_connections, "not_sent", (json_int_t)udp_out_lost(), "fibers",
+		"live", (json_int_t)fibers.live, "peak", (json_int_t)fibers.peak, "deepest_bytes",
+		(json_int_t)fibers.deepest_bytes, "deepest", fibers.deepest_name ? fibers.deepest_name : "");
 
 	return *ret ? 0 : -ENOMEM;
 }

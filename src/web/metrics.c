@@ -42,6 +42,7 @@ static const struct metric {
 	{ ASK_SWITCH, "edge.malformed", COUNTER, "aoide_sip_malformed", "Messages that were not SIP." },
 	{ ASK_SWITCH, "edge.auth_failed", COUNTER, "aoide_sip_auth_failures", "Wrong passwords." },
 	{ ASK_SWITCH, "edge.refused", COUNTER, "aoide_sip_refused", "Requests that were refused." },
+	{ ASK_SWITCH, "edge.not_sent", COUNTER, "aoide_sip_not_sent", "Responses over UDP that could not be sent." },
 	{ ASK_SWITCH, "edge.connections", GAUGE, "aoide_sip_connections", "TCP, TLS and WebSocket connections." },
 	{ ASK_SWITCH, "journal.dropped", COUNTER, "aoide_journal_dropped", "Records that found no room in the journal." },
 	{ ASK_MEDIA, "streams", GAUGE, "aoide_streams", "RTP streams that are open." },

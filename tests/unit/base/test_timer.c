@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* libre's own loop polls this list; the tests poll it by hand. */
 extern struct list *tmrl_get(void);
@@ -277,6 +278,45 @@ static void the_end_of_a_turn_is_told(void **state)
 	assert_int_equal(turns, 2);
 }
 
+#define MANY_TURNS 20
+
+/* How often this thread has slept; reading a page from the disk counts as well. */
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_THREAD, &usage), 0);
+	return usage.ru_nvcsw;
+}
+
+/* In how many of MANY_TURNS the loop slept, with so much time between them. */
+static long sleeps_in_turns(uint64_t apart_ms, bool hurry)
+{
+	const long before = sleeps();
+
+	for (int i = 0; i < MANY_TURNS; i++) {
+		clk_advance_ms(apart_ms);
+		if (hurry)
+			timer_hurry();
+		tmr_poll(tmrl_get());
+	}
+	return sleeps() - before;
+}
+
+/* On the driven clock: however slow the machine is, the turns are as far apart as is said here. */
+static void a_busy_loop_rests_between_its_turns(void **state)
+{
+	(void)state;
+	timer_set_rest(1000);
+	assert_true(sleeps_in_turns(6, false) < MANY_TURNS / 2);
+	assert_true(sleeps_in_turns(4, false) >=
+		    MANY_TURNS - 8); /* the first ones look back at slower ones */
+	assert_true(sleeps_in_turns(4, false) >= MANY_TURNS);
+	assert_true(sleeps_in_turns(4, true) < MANY_TURNS / 2);
+	timer_set_rest(0);
+	assert_true(sleeps_in_turns(0, false) < MANY_TURNS / 2);
+}
+
 /* The loop waits without a time-out; a timer that is started or cancelled meanwhile still counts. */
 static void the_loop_waits_by_descriptor(void **state)
 {
@@ -326,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_hundred_thousand_timers_are_no_slower_than_a_few),
 		cmocka_unit_test(long_timers_expire_together),
 		cmocka_unit_test(the_end_of_a_turn_is_told),
+		cmocka_unit_test(a_busy_loop_rests_between_its_turns),
 		cmocka_unit_test(the_loop_of_libre_runs_on_the_heap),
 		cmocka_unit_test(the_loop_waits_by_descriptor),
 	};
