@@ -201,6 +201,16 @@ static int number_for(const struct maker *m, const struct sdesc_format *like, in
 	return -1;
 }
 
+/* Without printf: each call has eight of them. */
+static void put_number(char id[16], unsigned n)
+{
+	char *p = id;
+
+	for (unsigned unit = n >= 100 ? 100 : n >= 10 ? 10 : 1; unit; unit /= 10)
+		*p++ = (char)('0' + n / unit % 10);
+	*p = '\0';
+}
+
 static void add_format(struct sdesc_media *line, const struct sdesc_format *like, int pt,
 		       const char *fmtp)
 {
@@ -212,7 +222,7 @@ static void add_format(struct sdesc_media *line, const struct sdesc_format *like
 	*format = *like;
 	format->pt = pt;
 	format->fmtp = fmtp;
-	(void)re_snprintf(format->id, sizeof(format->id), "%d", pt);
+	put_number(format->id, (unsigned)pt);
 }
 
 static void add_numbered(const struct maker *m, const struct sdesc_format *like, int ours)

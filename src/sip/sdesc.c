@@ -57,10 +57,12 @@ int sdesc_alloc(struct sdesc **ret, size_t n_media, const struct sdesc *a, const
 
 	if (n_media > SDESC_MAX_MEDIA)
 		return -EMSGSIZE;
-	block = mem_zalloc(bytes, block_destructor);
+	block = mem_alloc(bytes, block_destructor);
 	if (!block)
 		return -ENOMEM;
 
+	/* Not the formats: most of them are never used, and each one is written as a whole. */
+	memset(block, 0, sizeof(*block) + n_media * sizeof(struct sdesc_media));
 	block->bytes = block->tail_at = bytes;
 	block->lenders[0] = mem_ref((void *)(uintptr_t)a);
 	block->lenders[1] = mem_ref((void *)(uintptr_t)b);

@@ -80,7 +80,7 @@ struct sdesc_hop { /* what one m-line says on this hop only */
 };
 
 /*
- * A description of n_media empty lines (RTP addresses unset) to be filled, with room for
+ * A description of n_media empty lines (RTP addresses unset, no formats) to be filled, with room for
  * SDESC_MAX_FORMATS formats each, which is 4 KiB a line: what is kept for a call is a copy of it.
  * Texts and attributes may be those of a and b (NULL: none), which live as long; a and b must have
  * been parsed or be copies of such, so that no chain grows.

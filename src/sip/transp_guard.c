@@ -220,7 +220,7 @@ static bool has_text(const struct pl *line, const char *text)
 	return false;
 }
 
-/* What is wrong with a datagram that libre would drop without a word; NULL: let libre parse it. */
+/* What is wrong with a request that libre would drop without a word; NULL: let libre parse it. */
 static const char *scan_verdict(const struct scan *scan, const struct mbuf *mb, bool has_end,
 				uint16_t *scode)
 {
@@ -231,8 +231,6 @@ static const char *scan_verdict(const struct scan *scan, const struct mbuf *mb, 
 	const char *reason;
 
 	*scode = 400;
-	if (scan->start.l > 8 && !memcmp(scan->start.p, "SIP/2.0 ", 8))
-		return NULL;
 	if (mbuf_get_left(mb) >= UDP_RX_BYTES) {
 		*scode = 513;
 		return "Message Too Large";
@@ -292,6 +290,9 @@ static bool datagram(struct tap *tap, const struct sa *src, struct mbuf *mb)
 		edge->stats.rate_limited++;
 		return true;
 	}
+
+	if (mbuf_get_left(mb) > 8 && !memcmp(mbuf_buf(mb), "SIP/2.0 ", 8))
+		return false; /* nobody answers a response */
 
 	has_end = scan_head(&scan, mb);
 	reason = scan_verdict(&scan, mb, has_end, &scode);
