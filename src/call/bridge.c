@@ -254,10 +254,12 @@ static int open_both(struct call *call, struct leg *leg, const struct sdesc *off
 /* Lines of offer are a part of those in use: giving one up needs nobody's consent. */
 static bool only_gives_up(const struct leg *leg, const struct sdesc *offer)
 {
+	const struct sdesc *had = leg->remote; /* NULL: it has left our offer without an answer */
+
 	for (size_t i = 0; i < offer->n_media; i++) {
 		if (offer->media[i].port &&
-		    (i >= leg->n_streams || !leg->streams[i] || i >= leg->remote->n_media ||
-		     leg->remote->media[i].kind != offer->media[i].kind))
+		    (i >= leg->n_streams || !leg->streams[i] || !had || i >= had->n_media ||
+		     had->media[i].kind != offer->media[i].kind))
 			return false;
 	}
 

@@ -473,6 +473,21 @@ describe('several lines', () => {
     await caller.hangup(call);
   });
 
+  test('an ACK that leaves our offer without an answer: the next offer, with picture, is agreed all the same', async ({ pbx }) => {
+    await withAccount(pbx, '101', { video_codecs: ['H264'] });
+    await withAccount(pbx, '102', { video_codecs: ['H264'] });
+    const callee = await phone(pbx, '102', withVideo);
+    const caller = await phone(pbx, '101');
+    const call = await caller.call('102', { text: '', noAnswer: true });
+    expect(call.status).toBe(200);
+    const reply = await caller.inDialog(call, 'INVITE', sdpOf(`m=audio ${call.rtp.port} RTP/AVP 8`, ...videoLine(4004)));
+    expect(status(reply)).toBe(200);
+    expect(linesOf(reply.body)).toBe('audio 8; video 97');
+    call.rtp.start();
+    await until('the callee hears', () => (callee.calls[0]?.rtp.received ?? 0) > 3);
+    expect(await caller.hangup(call)).toBe(200);
+  });
+
   test('the callee adds video; a re-INVITE without offer gets both lines; two at once do no harm', async ({ pbx }) => {
     const callee = await phone(pbx, '102', withVideo);
     const caller = await phone(pbx, '101', withVideo);

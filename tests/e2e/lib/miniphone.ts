@@ -63,6 +63,8 @@ export type MiniCall = {
 export type SdpOptions = {
   /** The whole description instead; '' offers nothing (the answer goes with the ACK). */
   text?: string;
+  /** It takes the offer of a 200 without a word: its ACK carries no answer. */
+  noAnswer?: boolean;
   dir?: string;
   address?: string;
   codecs?: string[];
@@ -259,7 +261,7 @@ export class MiniPhone {
     call.isUp = true;
     call.remoteSdp = reply.body || call.remoteSdp;
     rtp.sendTo(call.remoteSdp);
-    this.ack(call, reply, call.peerTarget, sdp.text === '' && reply.body ? this.sdp(rtp) : '');
+    this.ack(call, reply, call.peerTarget, sdp.text === '' && reply.body && !sdp.noAnswer ? this.sdp(rtp) : '');
     return call;
   }
 
