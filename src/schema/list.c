@@ -119,11 +119,10 @@ static int filter_in(struct query *q, const struct sch_field *f, const char *col
 	return err ? err : sch_out_text(&q->where, ")");
 }
 
-/* Text for LIKE, where % and _ of the value mean themselves. */
-static char *like_part(struct query *q, const char *value)
+char *sch_like_part(struct arena *arena, const char *value)
 {
 	size_t n = strlen(value);
-	char *buf = arena_zalloc(q->ctx->arena, 2 * n + 3), *p = buf;
+	char *buf = arena_zalloc(arena, 2 * n + 3), *p = buf;
 
 	if (!buf)
 		return NULL;
@@ -139,7 +138,7 @@ static char *like_part(struct query *q, const char *value)
 
 static int filter_like(struct query *q, const char *expression, const char *value)
 {
-	char *part = like_part(q, value);
+	char *part = sch_like_part(q->ctx->arena, value);
 	int n = part ? add_arg(q, db_text(part)) : -ENOMEM;
 
 	return n < 0 ? n :

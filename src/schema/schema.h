@@ -338,6 +338,19 @@ json_t *sch_document(void);
 /* Adds paths and components of every entity to an OpenAPI 3.0.3 document. */
 int sch_openapi(json_t *doc);
 
+/*
+ * The audit log (PLT-01, PLT-02), newest first. Texts NULL: any. object_type: as shown, or the entity's name; q: part
+ * of the description. ret: items with all columns of the register; with_changes: also what has changed, secrets
+ * as "***".
+ */
+struct sch_audit_query {
+	bool all_tenants, with_changes; /* else the ctx's alone */
+	int64_t from_us, to_us;         /* 0: no limit */
+	const char *username, *ip_address, *action, *object_type, *transaction_id, *q;
+	int page, page_size;            /* from 1 */
+};
+int sch_audit_list(struct sch_ctx *ctx, const struct sch_audit_query *query, json_t **ret, int64_t *total);
+
 /* CSV (D-213, D-368): header of field names (Italian labels accepted on import). */
 int sch_csv_export(struct sch_ctx *ctx, const struct sch_entity *entity,
 		   const struct sch_query *query, char separator, bool bom, bool secrets,

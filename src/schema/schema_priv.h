@@ -132,6 +132,9 @@ int sch_audit(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t scop
 	      const char *action, const json_t *old, const json_t *old_sealed, const json_t *row,
 	      const json_t *sealed);
 
+/* list.c: text for LIKE, where % and _ of the value mean themselves. NULL: out of memory. */
+char *sch_like_part(struct arena *arena, const char *value);
+
 /* ------------------------------------------------------------------ tenant.c */
 
 int sch_seed_node(struct db *db);

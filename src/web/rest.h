@@ -127,6 +127,7 @@ void rest_etag(struct rest *rest, int64_t revision);
 	X(rest_entity_delete) X(rest_entity_export) X(rest_entity_import)                                         \
 	X(rest_settings_get) X(rest_settings_put) X(rest_settings_patch)                                          \
 	X(rest_schema_get) X(rest_config_revision) X(rest_config_changes) X(rest_config_apply) X(rest_config_discard)       \
+	X(rest_audit_list)                                                                                              \
 	X(rest_cdr_by_path) X(rest_cdr_by_body) X(rest_cdr_page)                                                  \
 	X(rest_live_registrations) X(rest_live_calls) X(rest_live_call) X(rest_live_hangup)                            \
 	X(rest_dashboard_get) X(rest_dashboard_version) X(rest_dashboard_serial) X(rest_cti_users)                     \

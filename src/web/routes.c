@@ -60,6 +60,10 @@ const struct route web_routes[] = {
 	{ REST, WEB_POST, "cdr/{format}/{years}/{months}/{days}", rest_cdr_by_body, USER, CDR_IN, NULL, NULL },
 	{ V2, WEB_GET, "cdr", rest_cdr_page, USER, 0, "cdr", "Page of the call register with details" },
 
+	{ BOTH, WEB_GET, "auditLog", rest_audit_list, ACCESS_LEVEL, "audit_log", SCH_LEVEL_LIST, 0, "audit",
+	  "Page of the audit log, newest first; filters from, to, username, ip_address, action, object_type, "
+	  "transaction_id, q" },
+
 	/* Live state */
 	{ BOTH, WEB_GET, "state/registration", rest_live_registrations, ACCESS_LEVEL, "accounts",
 	  SCH_LEVEL_LIST, 0, "live", "Registered phones" },

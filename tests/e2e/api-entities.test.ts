@@ -361,6 +361,23 @@ describe('on SQLite', () => {
     expect(rows).toMatch(/admin[^|]*\|last_name\|Demo\|Audited/);
     expect(rows).toMatch(/\|password\|/);
     expect(await sql('.dump audit_change')).not.toContain('A-new-secret-103');
+
+    // Over REST: by who may see it, filtered, with what was changed.
+    const mine = items(await get(`${V2}/auditLog?object_type=extension&action=modified&page_size=5`));
+    expect(mine[0]).toMatchObject({ username: 'admin@default', tenant: 'default', object_type: 'Extension', description: '103' });
+    expect(mine[0]?.['changes']).toContainEqual({ property: 'last_name', previous: 'Demo', current: 'Audited' });
+    expect((await pbx().rest.call('GET', '/rest/auditLog?page_size=1', { accept: 'application/xml' })).text).toContain('<transaction_id>');
+    for (const bad of ['page=0', 'page_size=9999', 'from=yesterday']) {
+      expect((await pbx().rest.call('GET', `${V2}/auditLog?${bad}`)).status).toBe(400);
+    }
+    const now = Date.now(); // this test may be tried again
+    await pbx().rest.ok('POST', `${V2}/role`, { description: `auditors ${now}`, priority: 1, permissions: { audit_log: 'list' } });
+    const auditor = await makeUser(pbx(), `auditor${now}`, { role: `auditors ${now}` });
+    const seen = items(await auditor.client.ok('GET', `${V2}/auditLog?page_size=1`));
+    expect([seen.length, seen[0]?.['changes']]).toEqual([1, undefined]);
+    await pbx().rest.ok('POST', `${V2}/role`, { description: `others ${now}`, priority: 1, permissions: { extensions: 'write' } });
+    const nobody = await makeUser(pbx(), `nobody${now}`, { role: `others ${now}` });
+    expect((await nobody.client.call('GET', `${V2}/auditLog`)).status).toBe(403);
     expect(await sql('.dump account')).not.toContain('A-new-secret-103');
   });
 });

@@ -65,32 +65,37 @@ describe('bind addresses', () => {
       await phone.close();
       return result;
     };
-    await settings(pbx, { udp_bind: '127.0.0.2', tcp_bind: '127.0.0.3' });
-    await until('TCP at its new address', () => connects('127.0.0.3', port));
-    expect(await connects('127.0.0.1', port)).toBe(false);
-    expect(await registers('127.0.0.2')).toBe(200);
+    try {
+      await settings(pbx, { udp_bind: '127.0.0.2', tcp_bind: '127.0.0.3' });
+      await until('TCP at its new address', () => connects('127.0.0.3', port));
+      expect(await connects('127.0.0.1', port)).toBe(false);
+      expect(await registers('127.0.0.2')).toBe(200);
 
-    await pbx.restart();
-    expect(await registers('127.0.0.2')).toBe(200);
-    expect([await connects('127.0.0.3', port), await connects('127.0.0.1', port)]).toEqual([true, false]);
-
-    await settings(pbx, { udp_bind: null, tcp_bind: null });
+      await pbx.restart();
+      expect(await registers('127.0.0.2')).toBe(200);
+      expect([await connects('127.0.0.3', port), await connects('127.0.0.1', port)]).toEqual([true, false]);
+    } finally {
+      await settings(pbx, { udp_bind: null, tcp_bind: null });
+    }
     await until('TCP where it was', () => connects('127.0.0.1', port));
     expect(await registers('127.0.0.1')).toBe(200);
   });
 });
 
 test('[PLT-36] where messages are checked to the letter, real phones call as ever', async ({ pbx, phones }) => {
-  await settings(pbx, { pedantic: true });
-  const alice = await phones.start('101');
-  const bob = await phones.start('102');
-  await alice.dial('102');
-  await bob.waitEvent('CALL_INCOMING');
-  await bob.answer();
-  await alice.waitEvent('CALL_ESTABLISHED');
-  await alice.hangup();
-  await bob.waitEvent('CALL_CLOSED');
-  await settings(pbx, { pedantic: false });
+  try {
+    await settings(pbx, { pedantic: true });
+    const alice = await phones.start('101');
+    const bob = await phones.start('102');
+    await alice.dial('102');
+    await bob.waitEvent('CALL_INCOMING');
+    await bob.answer();
+    await alice.waitEvent('CALL_ESTABLISHED');
+    await alice.hangup();
+    await bob.waitEvent('CALL_CLOSED');
+  } finally {
+    await settings(pbx, { pedantic: false });
+  }
 });
 
 describe('outbound proxy', () => {

@@ -436,6 +436,73 @@ static void a_new_template_keeps_or_drops_overrides(void **state)
 	fixture_free(ctx);
 }
 
+static json_t *audit(struct sch_ctx *ctx, struct sch_audit_query query, int64_t *total)
+{
+	json_t *items = NULL;
+
+	query.page = query.page ? query.page : 1;
+	query.page_size = query.page_size ? query.page_size : 50;
+	OK(sch_audit_list(ctx, &query, &items, total));
+	return items;
+}
+
+static void the_audit_log_is_read_in_pages_and_by_tenant(void **state)
+{
+	struct sch_ctx *ctx = fixture(*state);
+	const int64_t id = make(ctx, "extension", "{'number':'101','last_name':'Rossi'}");
+	int64_t total = 0, all = 0;
+	json_t *items, *change;
+
+	OK(put(ctx, "extension", SCH_PATCH, id, "{'last_name':'Bianchi'}", NULL));
+	(void)make(ctx, "account", "{'username':'a','password':'Zebra-Quarzo-77'}");
+
+	items = audit(ctx, (struct sch_audit_query){ .object_type = "extension", .action = "modified",
+						     .with_changes = true }, &total);
+	assert_int_equal(total, 1);
+	assert_string_equal(str(json_array_get(items, 0), "username"), "admin@default");
+	assert_string_equal(str(json_array_get(items, 0), "tenant"), "default");
+	assert_string_equal(str(json_array_get(items, 0), "description"), "101");
+	assert_int_equal(num(json_array_get(items, 0), "object_id"), id);
+	change = json_array_get(json_object_get(json_array_get(items, 0), "changes"), 0);
+	assert_string_equal(str(change, "property"), "last_name");
+	assert_string_equal(str(change, "previous"), "Rossi");
+	assert_string_equal(str(change, "current"), "Bianchi");
+	json_decref(items);
+
+	/* The newest first, a page at a time; secrets are not in it. */
+	items = audit(ctx, (struct sch_audit_query){ .page_size = 2, .with_changes = true }, &total);
+	assert_true(total >= 3);
+	assert_int_equal(json_array_size(items), 2);
+	assert_string_equal(str(json_array_get(items, 0), "entity"), "account");
+	{
+		char *dump = json_dumps(items, 0);
+
+		assert_null(strstr(dump, "Zebra"));
+		assert_non_null(strstr(dump, "***"));
+		free(dump);
+	}
+	json_decref(items);
+	items = audit(ctx, (struct sch_audit_query){ .page = 2, .page_size = 2 }, &total);
+	assert_true(json_array_size(items) >= 1);
+	assert_null(json_object_get(json_array_get(items, 0), "changes"));
+	json_decref(items);
+	json_decref(audit(ctx, (struct sch_audit_query){ .q = "10" }, &total));
+	assert_true(total >= 2);
+	json_decref(audit(ctx, (struct sch_audit_query){ .q = "%" }, &total)); /* no wildcard */
+	assert_int_equal(total, 0);
+	json_decref(audit(ctx, (struct sch_audit_query){ .to_us = 1 }, &total));
+	assert_int_equal(total, 0);
+
+	json_decref(audit(ctx, (struct sch_audit_query){ .all_tenants = true }, &all));
+	ctx->tenant_id += 1000; /* another tenant */
+	json_decref(audit(ctx, (struct sch_audit_query){ .page = 1 }, &total));
+	assert_int_equal(total, 0);
+	json_decref(audit(ctx, (struct sch_audit_query){ .all_tenants = true }, &total));
+	assert_int_equal(total, all);
+	ctx->tenant_id -= 1000;
+	fixture_free(ctx);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -463,6 +530,8 @@ int main(void)
 			    a_new_template_keeps_or_drops_overrides),
 		TESTDB_BOTH("a list answers no question about secrets or other columns",
 			    a_list_cannot_be_made_to_leak),
+		TESTDB_BOTH("[PLT-02] the audit log is read in pages: what, by whom, before and after; a tenant sees its own",
+			    the_audit_log_is_read_in_pages_and_by_tenant),
 	};
 
 	return testdb_run(tests);
