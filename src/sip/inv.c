@@ -189,7 +189,7 @@ void inv_close(struct edge *edge)
 	list_flush(&ctx->queue);
 	ctx->edge = NULL;
 	while ((le = list_head(&ctx->all))) {
-		struct inv *inv = le->data;
+		struct inv *inv = mem_ref(le->data);
 
 		list_unlink(&inv->le);
 		hash_unlink(&inv->he);
@@ -211,6 +211,7 @@ void inv_close(struct edge *edge)
 			inv->alive = false;
 			mem_deref(inv);
 		}
+		mem_deref(inv);
 	}
 	mem_deref(ctx);
 }

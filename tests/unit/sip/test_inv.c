@@ -135,6 +135,22 @@ static void bye_waits_for_the_ack(void **state)
 	assert_int_equal(inv_count(ph->fix->edge), 0);
 }
 
+/* The end of the program, when nothing but the outstanding BYE holds the dialog any more. */
+static void closes_while_a_bye_waits(void **state)
+{
+	struct ph *ph = *state;
+
+	ph_invite(ph, NULL, "offer");
+	assert_int_equal(inv_answer(ph->inv, "answer", NULL), 0);
+	ph_learn(ph, ph_next(ph, "200 INVITE"));
+	inv_end(ph->inv, 200, NULL, 16);
+	assert_string_equal(ph_log(ph), "ENDED 200 q16\n");
+	ph->inv = mem_deref(ph->inv);
+	assert_int_equal(inv_count(ph->fix->edge), 1);
+	inv_close(ph->fix->edge);
+	assert_int_equal(ph_count(ph, "BYE"), 0);
+}
+
 static void peer_cancels(void **state)
 {
 	struct ph *ph = *state;
@@ -570,6 +586,7 @@ int main(void)
 		UDP(answer_is_repeated_until_ack),
 		UDP(no_ack_ends_the_call),
 		UDP(bye_waits_for_the_ack),
+		UDP(closes_while_a_bye_waits),
 		UDP(peer_cancels),
 		UDP(rejected_with_reason),
 		UDP(what_the_rfc_settles_is_refused),
