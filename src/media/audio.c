@@ -415,7 +415,7 @@ void audio_tick_read(struct relay *relay)
 {
 	for (struct audio *a = relay->audios; a; a = a->next) {
 		prefetch(a->next, prefetch_read);
-		if (a->stream->slot && a->stream->slot->resting)
+		if (a->hear && a->stream->slot && a->stream->slot->resting)
 			path_readable(relay, &a->stream->slot->rtp);
 	}
 }
@@ -513,7 +513,7 @@ void audio_tick_end(struct relay *relay)
 		struct stream *peer = a->stream->peer;
 
 		next = a->next;
-		relay_rest(relay, a->stream, is_only_heard(a));
+		relay_rest(relay, a->stream, is_only_heard(a) || a->stream->music);
 		if (a->say)
 			say_tick_end(a->say);
 		if (a->say && say_is_idle(a->say, relay->now_us) &&

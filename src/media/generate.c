@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/relay.h"
 
+#include "media/audio.h"
 #include "media/play.h"
+
+#define HELD_TICKS 4 /* from one look at what a held phone sends to the next */
 
 /* What the relay sends by itself, every RELAY_TICK_MS: digits, else what play.c plays. Relay thread. */
 
@@ -38,14 +41,31 @@ static void prefetch(const struct stream *stream)
 	__builtin_prefetch(&after->digits.active);
 }
 
+/*
+ * What a held phone sends goes nowhere: it is counted, and a digit is told. So its socket rests, too, and
+ * is looked at now and then, each at its own tick: a watched one would wake its watch with every packet
+ * of music that leaves, a tenth of what that costs.
+ */
+static void read_held(struct relay *relay, struct stream *stream)
+{
+	if (!stream->slot || (stream->slot->port / 2 + relay->gen_turn) % HELD_TICKS || audio_heard(stream))
+		return;
+	if (stream->slot->resting)
+		path_readable(relay, &stream->slot->rtp);
+	relay_rest(relay, stream, true);
+}
+
 void generate_tick(struct relay *relay)
 {
 	struct stream *next;
 
+	relay->gen_turn++;
 	for (struct stream *stream = relay->gens; stream; stream = next) {
+		if (stream->gen_next)
+			prefetch(stream->gen_next);
+		if (stream->music)
+			read_held(relay, stream);
 		next = stream->gen_next; /* a tick may take the stream out */
-		if (next)
-			prefetch(next);
 		if (stream->digits.active)
 			digits_tick(relay, stream);
 		else

@@ -12,7 +12,7 @@
 
 /* Packets: what is accepted from whom, and where it goes. Relay thread only. */
 
-#define REST_MOST_US 100000 /* some ticks: longer no packet waits for one */
+#define REST_MOST_US 200000 /* some ticks: longer no packet waits for one */
 #define PATH_ROUNDS  16 /* batches read from one socket before others get their turn */
 
 enum rank { RANK_NONE, RANK_OTHER, RANK_SAME_IP, RANK_EXACT };

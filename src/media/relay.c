@@ -309,7 +309,7 @@ static void slot_rest(struct relay *relay, struct slot *slot, bool on)
 void relay_rest(struct relay *relay, struct stream *stream, bool on)
 {
 	on = on && stream->slot && stream->locked && !stream->ice && !stream->bundle &&
-	     stream->wire == stream;
+	     stream->wire == stream && !(stream->flags & MP_REMOTE_RAW);
 	if (stream->slot && stream->slot->resting != on)
 		slot_rest(relay, stream->slot, on);
 }

@@ -141,6 +141,7 @@ struct relay {
 	uint64_t now_us, house_at_us;
 	struct stream *streams, *gens, *paces;
 	uint64_t pace_at_us;
+	unsigned gen_turn; /* ticks */
 	struct audio *audios;
 	struct room *rooms;
 	struct recorder *recorders;
@@ -203,8 +204,9 @@ void relay_pace(struct relay *relay, struct stream *stream, bool on);
 /* Ticks come while somebody needs them. */
 void relay_tick_need(struct relay *relay);
 /*
- * Packets that only fill a jitter buffer need wake nobody before the tick that empties it. on: that is so
- * for this stream. Connected streams without ICE alone rest: the others have answers to give.
+ * Packets that only fill a jitter buffer need wake nobody before the tick that empties it, and those of a
+ * held phone nobody at all. on: that is so for this stream. Connected streams without ICE alone rest: the
+ * others have answers to give. Who turns it on reads the socket.
  */
 void relay_rest(struct relay *relay, struct stream *stream, bool on);
 

@@ -66,7 +66,7 @@ struct slot {
 	uint8_t tos;
 	bool connected, muted, keep_unconnected;
 	bool away; /* between two relay threads: events of this turn no longer count */
-	bool resting; /* its packets of sound are fetched by the tick that needs them */
+	bool resting; /* in no epoll set: a tick fetches its packets of sound */
 
 	/* control thread, and handed with the slot */
 	struct slot *next;

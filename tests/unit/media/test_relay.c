@@ -443,6 +443,41 @@ static void digits_are_seen_in_passing(void **state)
 	pair_close(&pair);
 }
 
+/* Its socket is read now and then only: nothing of that is lost, and nothing is heard later. */
+static void what_a_held_phone_sends_is_counted_and_stays(void **state)
+{
+	struct pair pair;
+	struct hdr_rtp hdr;
+	uint8_t mark;
+
+	pair_open(*state, &pair, false);
+	phone_send(&pair.pa, pair.a.port, 8, 0x11);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+	media_music_start(pair.a.stream, 0);
+	fix_sync(&pair.a);
+	for (int i = 0; i < 10; i++) /* ticks have passed: it rests */
+		assert_true(phone_hear(&pair.pa, &hdr, &mark, 1000));
+
+	for (int i = 0; i < 19; i++) /* more than are read at once */
+		phone_send(&pair.pa, pair.a.port, 8, 0x22);
+	event_send(&pair.pa, pair.a.port, 5, false, 400);
+	event_send(&pair.pa, pair.a.port, 5, true, 800);
+	for (int i = 0; i < FIX_WAIT_MS / 20 && (pair.a.stats.rx_packets < 22 || !pair.a.digits); i++) {
+		fix_run(20);
+		leg_stats(&pair.a);
+	}
+	assert_int_equal(pair.a.stats.rx_packets, 22);
+	assert_string_equal(pair.a.digit, "5");
+
+	phone_send(&pair.pa, pair.a.port, 8, 0x33);
+	media_music_stop(pair.a.stream);
+	fix_sync(&pair.a);
+	phone_send(&pair.pa, pair.a.port, 8, 0x44);
+	assert_true(phone_hear(&pair.pb, &hdr, &mark, 1000));
+	assert_int_equal(mark, 0x44);
+	pair_close(&pair);
+}
+
 static void legs_of_different_threads_are_brought_together(void **state)
 {
 	struct leg legs[8];
@@ -559,6 +594,7 @@ int main(void)
 		T(the_last_word_of_a_closed_stream_is_its_statistics),
 		T(silence_is_reported_once_per_silence),
 		T_ID("[PLT-37]", digits_are_seen_in_passing),
+		T(what_a_held_phone_sends_is_counted_and_stays),
 		T(datagrams_of_fax_pass_as_they_are),
 		T(legs_of_different_threads_are_brought_together),
 	};
