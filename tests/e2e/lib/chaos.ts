@@ -350,7 +350,7 @@ export class ChaosPhone {
       incoming: undefined, acked: false, bye: undefined, owedAck: undefined,
     };
     this.dialogs.set(dialog.callId, dialog);
-    const body = die.chance(0.12) ? '' : anyOffer(die, rtp.port);
+    const body = die.chance(this.world.mood === 'media' ? 0.35 : 0.12) ? '' : anyOffer(die, rtp.port);
     const extra = [
       ...(die.chance(0.4) ? [`Supported: ${die.pick(['100rel', 'timer', '100rel, timer', 'replaces'])}`] : []),
       ...(die.chance(0.06) ? [`Require: ${die.pick(['100rel', 'timer', 'nonsense'])}`] : []),
@@ -550,7 +550,7 @@ export class ChaosPhone {
 
   private async live(dialog: Dialog): Promise<void> {
     const { die } = dialog;
-    const steps = die.int(0, 5);
+    const steps = this.world.mood === 'media' ? die.int(2, 12) : die.int(0, 5);
     for (let i = 0; i < steps; i++) {
       await delay(die.chance(0.3) ? 0 : die.int(0, 350));
       if (dialog.isOver || dialog.isGone || this.world.isQuiet) return;
@@ -563,7 +563,10 @@ export class ChaosPhone {
   private step(dialog: Dialog): void {
     const { die } = dialog;
     const port = dialog.rtp?.port ?? 9;
-    const what = die.weighed({
+    const what = this.world.mood === 'media' ? die.weighed({
+      reinvite: 30, reinviteEmpty: 20, twice: 3, update: 10, hold: 12, keys: 3, move: 4, bye: 1, updateEmpty: 1,
+      info: 1, infoOther: 0, refer: 0, odd: 0, register: 0, cut: 0, vanish: 0,
+    }) : die.weighed({
       reinvite: 22, reinviteEmpty: 5, twice: 3, update: 9, updateEmpty: 3, hold: 10, info: 5, infoOther: 3, keys: 7, refer: 3, odd: 5,
       register: 3, cut: 2, vanish: 2, move: 4, bye: 3,
     });
@@ -704,7 +707,7 @@ export class ChaosPhone {
     const { die } = dialog;
     const port = dialog.rtp?.port ?? 9;
     const answer = (): string => (message.body ? anyAnswer(die, message.body, port) : name === 'INVITE' ? anyOffer(die, port) : '');
-    const how = die.weighed({ yes: 62, bare: 3, no: 24, never: 3, late: 5, bye: 3, glare: 4 });
+    const how = die.weighed({ yes: this.world.mood === 'media' ? 110 : 62, bare: 3, no: 24, never: 3, late: 5, bye: 3, glare: 4 });
     if (name === 'INVITE' && die.chance(0.4)) this.reply(message, 100, die);
     if (message.body && how === 'yes') dialog.rtp?.sendTo(message.body);
     if (how === 'yes') this.reply(message, 200, die, { body: answer() });
@@ -761,6 +764,8 @@ const TRANSPORTS: Transport[] = ['udp', 'tcp', 'ws', 'udp', 'tls'];
 export class Chaos {
   readonly die: Die;
   readonly numbers: string[];
+  /** What this seed is about: everything, or phones that answer but never leave the media alone. */
+  readonly mood: 'all' | 'media';
   isQuiet = false;
   private readonly phones: ChaosPhone[] = [];
   private readonly owed: (() => void)[] = [];
@@ -769,6 +774,7 @@ export class Chaos {
 
   constructor(readonly pbx: Pbx, private readonly options: ChaosOptions) {
     this.die = new Die(options.seed, 'world');
+    this.mood = this.die.chance(0.35) ? 'media' : 'all';
     this.numbers = pbx.facts.accounts.map((account) => account.extension);
   }
 
