@@ -133,20 +133,28 @@ static int fix_socket(int type, uint16_t *port)
 	return fd;
 }
 
-/* A port that UDP and TCP have free. */
-static uint16_t fix_free_port(void)
+static bool fix_is_free(int type, uint16_t port)
 {
-	uint16_t port;
-	int udp = fix_socket(SOCK_DGRAM, &port), tcp;
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int err;
+	int fd = socket(AF_INET, type, 0);
+	bool is_free = !bind(fd, (struct sockaddr *)&sin, sizeof(sin));
 
-	tcp = socket(AF_INET, SOCK_STREAM, 0);
-	err = bind(tcp, (struct sockaddr *)&sin, sizeof(sin));
-	close(udp);
-	close(tcp);
-	return err ? fix_free_port() : port;
+	close(fd);
+	return is_free;
+}
+
+/* A port that UDP and TCP have free: above those that the kernel gives to whoever asks for any, so that nobody
+ * has it before it is bound, and no other one than before. */
+static uint16_t fix_free_port(void)
+{
+	static unsigned n;
+	uint16_t port;
+
+	do {
+		port = (uint16_t)(61000 + ((unsigned)getpid() * 61 + n++) % 4400);
+	} while (!fix_is_free(SOCK_DGRAM, port) || !fix_is_free(SOCK_STREAM, port));
+	return port;
 }
 
 static struct registrar *fix_reg(const struct fix *fix)
