@@ -44,8 +44,11 @@ export async function freePorts(count = 1): Promise<number> {
   throw new Error(`no ${count} free ports`);
 }
 
-/** A range for RTP that is free now: even start, below the kernel's own ephemeral ports. */
-export async function rtpRange(size = 400): Promise<[number, number]> {
+/**
+ * A range for RTP that is free now: even start, below the kernel's own ephemeral ports. 100 calls need 400 ports, and some
+ * ranges have up to a dozen that are not used because browsers refuse them.
+ */
+export async function rtpRange(size = 500): Promise<[number, number]> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const first = 2_100 + 2 * Math.floor(Math.random() * ((21_600 - 2_100 - size) / 2));
     try {
