@@ -9,19 +9,19 @@
 /* Lists with filter, order and pages (D-228), and single objects. */
 #define MAX_SORTS 8
 #define MAX_IN    100 /* values of one [in] filter */
-#define MAX_ARGS  64
+#define MAX_ARGS  (DB_MAX_ARGS - 16) /* of all filters; the rest is for page, tenant and the like */
 
 struct query {
 	struct sch_ctx *ctx;
 	const struct sch_entity *entity;
 	struct sch_out where, order;
-	struct db_arg args[MAX_ARGS];
+	struct db_arg args[DB_MAX_ARGS];
 	size_t n_args;
 };
 
 static int add_arg(struct query *q, struct db_arg arg)
 {
-	if (q->n_args >= MAX_ARGS)
+	if (q->n_args >= DB_MAX_ARGS)
 		return -E2BIG;
 	q->args[q->n_args++] = arg;
 	return (int)q->n_args;
@@ -72,6 +72,16 @@ static int bad_filter(struct query *q, const char *field, const char *code, cons
 	return -EINVAL;
 }
 
+static bool is_yes(const char *value)
+{
+	return !*value || !strcasecmp(value, "true") || !strcmp(value, "1");
+}
+
+static bool is_no(const char *value)
+{
+	return !strcasecmp(value, "false") || !strcmp(value, "0");
+}
+
 static int filter_arg(struct db_arg *arg, struct query *q, const struct sch_field *f,
 		      const char *value)
 {
@@ -89,10 +99,22 @@ static int filter_arg(struct db_arg *arg, struct query *q, const struct sch_fiel
 	errno = 0;
 	num = strtoll(value, &end, 10);
 	if (!*value || *end || errno)
-		return bad_filter(q, f->name, "bad_type", "Il filtro ha bisogno di un numero.",
-				  "The filter needs a number.");
+		return f->type == SCH_BOOL ?
+			       bad_filter(q, f->name, "bad_type", "Il filtro ammette true o false.",
+					  "The filter takes true or false.") :
+			       bad_filter(q, f->name, "bad_type", "Il filtro ha bisogno di un numero.",
+					  "The filter needs a number.");
 	*arg = db_i64(num);
 	return 0;
+}
+
+static int too_many_values(struct query *q, const char *field)
+{
+	sch_problem_add(q->ctx, field, "too_many",
+			SCH_TR(q->ctx, "I filtri hanno troppi valori: al massimo %d per [in] e %d in tutto; dividere la richiesta.",
+			       "The filters have too many values: at most %d for [in] and %d in all; divide the request."),
+			MAX_IN, MAX_ARGS);
+	return -EINVAL;
 }
 
 static int filter_in(struct query *q, const struct sch_field *f, const char *column,
@@ -101,11 +123,13 @@ static int filter_in(struct query *q, const struct sch_field *f, const char *col
 	const char *comma = "";
 	int n, count = 0, err = text_f(q, &q->where, " AND %s IN (", column);
 
-	while (!err && *list && count++ < MAX_IN) {
+	while (!err && *list) {
 		size_t len = strcspn(list, ",");
 		const char *value = arena_strndup(q->ctx->arena, list, len);
 		struct db_arg arg;
 
+		if (count++ == MAX_IN || q->n_args >= MAX_ARGS)
+			return too_many_values(q, f->name);
 		err = value ? filter_arg(&arg, q, f, value) : -ENOMEM;
 		if (err)
 			break;
@@ -156,12 +180,17 @@ static int add_filter(struct query *q, const char *name, const char *op, const c
 	if (!f && !strcmp(name, "id"))
 		f = &id;
 	if (!f || f->flags & (SCH_HIDDEN | SCH_VIRTUAL) || f->back || sch_is_secret(f->type))
-		return bad_filter(q, name, "unknown_field", "Non si può filtrare per questo campo.",
-				  "This field cannot be filtered by.");
+		return bad_filter(q, name, "unknown_field",
+				  "Non si può filtrare per questo campo: i campi sono in /api/pbx/v2/schema.",
+				  "This field cannot be filtered by: /api/pbx/v2/schema lists the fields.");
+	if (q->n_args >= MAX_ARGS)
+		return too_many_values(q, name);
 	column_sql(column, sizeof(column), q->entity, f);
+	if (!strcmp(op, "null") && !is_yes(value) && !is_no(value))
+		return bad_filter(q, f->name, "bad_type", "Il filtro [null] ammette true o false.",
+				  "The filter [null] takes true or false.");
 	if (!strcmp(op, "null"))
-		return text_f(q, &q->where, " AND %s IS %sNULL", column,
-			      !strcasecmp(value, "false") || !strcmp(value, "0") ? "NOT " : "");
+		return text_f(q, &q->where, " AND %s IS %sNULL", column, is_no(value) ? "NOT " : "");
 	if (sch_is_json(f->type))
 		return bad_filter(q, name, "bad_filter", "Per questo campo esiste solo il filtro null.",
 				  "This field has only the filter null.");
@@ -231,8 +260,9 @@ static int add_sort(struct query *q, const char *name, bool down)
 		return text_f(q, &q->order, "x.id%s, ", dir);
 	if (!f || !sch_stored(f) || f->flags & SCH_HIDDEN || sch_is_secret(f->type) ||
 	    sch_is_json(f->type))
-		return bad_filter(q, name, "unknown_field", "Non si può ordinare per questo campo.",
-				  "This field cannot be sorted by.");
+		return bad_filter(q, *name ? name : "sort", "unknown_field",
+				  "Non si può ordinare per questo campo: i campi sono in /api/pbx/v2/schema.",
+				  "This field cannot be sorted by: /api/pbx/v2/schema lists the fields.");
 	column_sql(column, sizeof(column), q->entity, f);
 	if (f->type == SCH_DIGITS)
 		return text_f(q, &q->order, "length(%s)%s, %s%s, ", column, dir, column, dir);
@@ -450,16 +480,13 @@ static int resolve_natural(struct sch_ctx *ctx, const struct sch_entity *e, cons
 			    DB_ARGS(db_text(key), db_i64(sch_scope_id(ctx, e))));
 }
 
-int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key, int64_t *ret)
+int sch_resolve_id(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key,
+		   int64_t *ret)
 {
 	int64_t id;
 	char *end;
-	int err = -ENOENT;
+	int err;
 
-	if (entity->natural_key)
-		err = resolve_natural(ctx, entity, key, ret);
-	if (err != -ENOENT)
-		return err;
 	errno = 0;
 	id = strtoll(key, &end, 10);
 	if (key[0] < '0' || key[0] > '9' || *end || errno)
@@ -468,4 +495,12 @@ int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char
 	if (!err)
 		*ret = id;
 	return err;
+}
+
+/* No id where nothing has that natural key: extension 107 that is not there must not become the one
+ * with id 107. */
+int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key, int64_t *ret)
+{
+	return entity->natural_key ? resolve_natural(ctx, entity, key, ret) :
+				     sch_resolve_id(ctx, entity, key, ret);
 }

@@ -239,10 +239,14 @@ static const struct {
 	{ "401", "Credentials are missing or wrong" },
 	{ "403", "The permission is missing" },
 	{ "404", "There is no such object" },
+	{ "406", "The answer does not exist in the form that Accept asks for (under /rest/)" },
 	{ "409", "A value exists already, or the object is in use; errors lists the users" },
 	{ "412", "The object was changed meanwhile (If-Match)" },
+	{ "413", "The body is too large" },
+	{ "415", "The body's media type is not accepted" },
 	{ "422", "Fields are not valid (under /rest/: 400)" },
 	{ "423", "Another user holds the configuration lock" },
+	{ "429", "Too many requests; Retry-After tells when to go on" },
 	{ "503", "Not available now" },
 };
 

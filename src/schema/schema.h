@@ -250,9 +250,14 @@ int sch_list(struct sch_ctx *ctx, const struct sch_entity *entity, const struct 
  * value. Secrets are absent unless revealed. ret: new reference. -ENOENT (also: another tenant's).
  */
 int sch_get(struct sch_ctx *ctx, const struct sch_entity *entity, int64_t id, json_t **ret);
-/* key: the natural key, or else an id as text. For /rest/ paths: extension 12 is the one with that
- * number, not with that id; /api/pbx/v2/ paths carry ids and need no call. */
+/*
+ * The object of a path; -ENOENT: none. /rest/ paths carry the natural key where the entity has one
+ * (extension 12 is the one with that number, never that id) and else the id; /api/pbx/v2/ paths
+ * carry ids only, so that the object with id 12 is never taken for another one's number.
+ */
 int sch_resolve(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key, int64_t *ret);
+int sch_resolve_id(struct sch_ctx *ctx, const struct sch_entity *entity, const char *key,
+		   int64_t *ret);
 
 /*
  * Writes are one transaction each: validate everything (all problems, not only the first), write,

@@ -24,7 +24,7 @@
 
 int content_resolve(struct rest *rest, int64_t *id, json_t **row)
 {
-	int err = sch_resolve(&rest->ctx, rest->entity, rest->params[0], id);
+	int err = rest_resolve(rest, rest->params[0], id);
 
 	return err ? err : sch_get(&rest->ctx, rest->entity, *id, row);
 }

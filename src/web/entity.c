@@ -293,14 +293,6 @@ out:
 
 /* ------------------------------------------------------------------ one object */
 
-static bool is_plain(const char *text)
-{
-	for (; *text; text++)
-		if (!isalnum((unsigned char)*text) && !strchr("-._~", *text))
-			return false;
-	return true;
-}
-
 /*
  * On /rest/ the address of extension 12 is /rest/extension/12 whatever its id is, so Location names
  * the natural key; an id would lead to whoever has that number.
@@ -313,7 +305,7 @@ static void location(struct rest *rest, const json_t *row)
 	char name[64];
 
 	sch_rest_name(name, sizeof(name), rest->entity);
-	if (*natural && is_plain(natural))
+	if (*natural) /* none has a character that an address would have to escape */
 		rest_header(rest, "Location", "%s%s/%s", family, name, natural);
 	else
 		rest_header(rest, "Location", "%s%s/%lld", family, name,
@@ -352,9 +344,15 @@ int rest_answer_object(struct rest *rest, int status, int64_t id)
 	return 0;
 }
 
+int rest_resolve(struct rest *rest, const char *key, int64_t *id)
+{
+	return rest->family == FAMILY_V2 ? sch_resolve_id(&rest->ctx, rest->entity, key, id) :
+					   sch_resolve(&rest->ctx, rest->entity, key, id);
+}
+
 static int resolve(struct rest *rest, int64_t *id)
 {
-	return sch_resolve(&rest->ctx, rest->entity, rest->params[1], id);
+	return rest_resolve(rest, rest->params[1], id);
 }
 
 int rest_entity_get(struct rest *rest)

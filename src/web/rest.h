@@ -114,6 +114,8 @@ enum {
  * old clients expect, D-052). rest->entity is set. */
 int rest_answer_object(struct rest *rest, int status, int64_t id);
 void rest_written(struct rest *rest, int64_t id, const char *action);
+/* The id of the object that the path names: by id on /api/pbx/v2/, by its natural key on /rest/. */
+int rest_resolve(struct rest *rest, const char *key, int64_t *id);
 
 /* Sets an ETag from the answer's bytes and turns the answer into a 304 if the client has it. */
 void rest_etag(struct rest *rest, int64_t revision);

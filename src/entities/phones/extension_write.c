@@ -88,6 +88,22 @@ static void check_voicemail(struct sch_ctx *ctx, const json_t *row)
 		}
 }
 
+/* A mode that publishes something of the extension's own needs that (BASE-37). What the template gives
+ * cannot be judged here: many templates have the mode, and each extension its number. */
+static void check_ldap(struct sch_ctx *ctx, const json_t *row)
+{
+	const char *mode = text_of(row, "ldap_mode");
+
+	if (!strcmp(mode, "custom_number") && !*text_of(row, "ldap_custom_number"))
+		sch_problem_add(ctx, "ldap_custom_number", "required",
+				SCH_TR(ctx, "Indicare il numero da pubblicare, o un'altra modalità.",
+				       "Give the number to publish, or another mode."));
+	if (!strcmp(mode, "rule_on_custom_extension") && !*text_of(row, "ldap_custom_extension"))
+		sch_problem_add(ctx, "ldap_custom_extension", "required",
+				SCH_TR(ctx, "Indicare l'interno a cui applicare la regola, o un'altra modalità.",
+				       "Give the extension that the rule applies to, or another mode."));
+}
+
 static void check_accounts(struct sch_ctx *ctx, const json_t *row)
 {
 	if (json_is_object(json_object_get(row, "create_account")) && !may_write(ctx, "accounts"))
@@ -103,6 +119,7 @@ int extension_before_write(struct sch_ctx *ctx, json_t *row, const json_t *old)
 	if (!err)
 		err = check_user(ctx, row, old);
 	check_voicemail(ctx, row);
+	check_ldap(ctx, row);
 	check_accounts(ctx, row);
 	return err ? err : ctx->n_problems ? -EINVAL : 0;
 }

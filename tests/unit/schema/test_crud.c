@@ -343,16 +343,25 @@ static void lists_filter_sort_and_page(void **state)
 
 static void a_list_cannot_be_made_to_leak(void **state)
 {
-	static const struct sch_query bad[] = {
+	static char many[2 * 101 + 1], most[2 * 90 + 1]; /* "1,1,1..." */
+	const struct sch_query bad[] = {
 		{ .sort = "service_pin" },
 		{ .sort = "number;DROP TABLE extension" },
 		{ .filters = { { "service_pin", "ge", "s" } }, .n_filters = 1 },
 		{ .filters = { { "nothing", "=", "1" } }, .n_filters = 1 },
 		{ .filters = { { "number\" OR 1=1 --", "=", "1" } }, .n_filters = 1 },
 		{ .fields = "number,salt2" },
+		{ .filters = { { "enabled", "=", "maybe" } }, .n_filters = 1 },
+		{ .filters = { { "email", "null", "maybe" } }, .n_filters = 1 },
+		{ .filters = { { "id", "in", many } }, .n_filters = 1 },
+		{ .filters = { { "id", "in", most }, { "id", "in", most }, { "id", "in", most } },
+		  .n_filters = 3 },
 	};
 	struct sch_ctx *ctx = fixture(*state);
 
+	for (size_t i = 0; i < sizeof(many) - 1; i++)
+		many[i] = i % 2 ? ',' : '1';
+	memcpy(most, many, sizeof(most) - 1);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct sch_out out = { 0 };
 

@@ -142,6 +142,9 @@ static void csv_is_imported_as_people_write_it(void **state)
 	assert_int_equal(num(r, "updated"), 1);
 	json_decref(r);
 	OK(sch_resolve(ctx, sch_find("extension"), "101", &id));
+	assert_int_equal(sch_resolve(ctx, sch_find("extension"), "1", &id), -ENOENT); /* an id only */
+	assert_int_equal(sch_resolve_id(ctx, sch_find("extension"), "101", &id), -ENOENT);
+	assert_int_equal(sch_resolve_id(ctx, sch_find("extension"), "1x", &id), -ENOENT);
 	row = get(ctx, "extension", id);
 	assert_string_equal(str(row, "first_name"), "Grace");
 	assert_int_equal(num(row, "busy_level"), 3); /* columns that are not there stay */
