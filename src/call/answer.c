@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fiber.h"
 #include "base/log.h"
 #include "call/engine.h"
 #include "call/leg.h"
@@ -46,8 +47,8 @@ static int take_sound(struct call *call, const char **ret)
 static int offer_sound(struct call *call)
 {
 	struct leg *leg = call->a;
-	struct sdesc *offer = NULL, *answer = NULL;
-	struct call_event *event = NULL;
+	struct sdesc *offer = NULL;
+	struct call_event *event;
 	struct neg_lines lines;
 	const char *text;
 	int err;
@@ -62,21 +63,20 @@ static int offer_sound(struct call *call)
 
 	text = leg_media_print_offer(leg, offer);
 	err = text ? inv_answer(leg->inv, text, NULL) : -EMSGSIZE;
-	while (!err && (!event || event->type != CALL_EV_ACK)) {
-		event = mem_deref(event);
+	leg->answer_due = !err;
+	while (!err && leg->answer_due) {
 		err = call_next(call, clk_mono_ms() + ACK_WAIT_MS, &event);
+		if (!err)
+			mem_deref(event);
 	}
 	if (!err)
-		err = event->sdp ? sdesc_parse(&answer, event->sdp, event->sdp_len) : -EBADMSG;
+		err = fiber_cancelled(call->fiber); /* it has not answered */
 	if (err)
 		goto out;
 
-	leg_media_remote(leg, answer);
 	leg_dtmf_update(leg, NULL);
 out:
 	mem_deref(offer);
-	mem_deref(answer);
-	mem_deref(event);
 	return err;
 }
 

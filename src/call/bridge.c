@@ -19,6 +19,7 @@
 
 #define REOFFER_WAIT_MS 35000  /* a re-INVITE's transaction gives up after 32 s */
 #define STREAMS_WAIT_MS 3000
+#define Q850_INCOMPATIBLE 88   /* incompatible destination */
 #define JOURNAL_MS      600000 /* session refreshes move CSeq on: journal the dialogs again */
 
 static struct leg *partner(const struct call *call, const struct leg *leg)
@@ -50,10 +51,23 @@ static bool is_empty(const struct sdesc *offer)
 	return true;
 }
 
-/* A leg may end while its answer is being worked out. */
+/* Its offer still waits for an answer: a leg may end, or take its offer back, while that is worked out. */
+static int is_asking(const struct leg *leg)
+{
+	if (!leg->inv)
+		return -ECONNRESET;
+	return inv_offer_stands(leg->inv, leg->offered) ? 0 : -ECANCELED;
+}
+
 static int say_yes(const struct leg *leg, const char *text)
 {
-	return leg->inv ? inv_reanswer(leg->inv, 200, "OK", text) : -ECONNRESET;
+	return inv_reanswer(leg->inv, 200, "OK", text);
+}
+
+static void say_no(const struct leg *leg, uint16_t scode, const char *reason)
+{
+	if (!is_asking(leg))
+		(void)inv_reanswer(leg->inv, scode, reason, NULL);
 }
 
 /* Out of what the other side has; every line given up (port 0) is agreed to as well. */
@@ -80,7 +94,9 @@ static int answer_locally(struct call *call, struct leg *leg, struct sdesc *offe
 	const char *text;
 	int err;
 
-	err = local_answer(&answer, call, leg, offer);
+	err = is_asking(leg);
+	if (!err)
+		err = local_answer(&answer, call, leg, offer);
 	if (err)
 		return err;
 
@@ -121,61 +137,87 @@ static void pass_digit(struct call *call, const struct call_event *event)
 
 /* ------------------------------------------------------------------ new media */
 
-/* Waits for the answer to what we offered the other leg; keys go on meanwhile, little else does. -ECONNRESET:
- * there is nothing left to agree on, which the next event says. */
+/* While an answer is waited for keys go on, little else does. Takes the event. -ECONNRESET: there is nothing
+ * left to agree on, which the next event says. */
+static int meanwhile(struct call *call, struct call_event *event)
+{
+	if (event->type == CALL_EV_ENDED || event->type == CALL_EV_MEDIA_LOST) {
+		call_put_back(call, event);
+		return -ECONNRESET;
+	}
+	if (event->type == CALL_EV_OFFER && event->leg->inv && /* RFC 3261 section 14.2: one at a time */
+	    inv_offer_stands(event->leg->inv, event->branch))
+		(void)inv_reanswer(event->leg->inv, 491, "Request Pending", NULL);
+	else if (event->type == CALL_EV_DIGIT)
+		pass_digit(call, event);
+	else if (event->type == CALL_EV_INFO)
+		pass_info(call, event);
+	mem_deref(event);
+
+	return 0;
+}
+
+/* For the answer to what we offered the other leg. */
 static int wait_reanswer(struct call *call, const struct leg *other, struct call_event **ret)
 {
 	uint64_t deadline_ms = clk_mono_ms() + REOFFER_WAIT_MS;
 	struct call_event *event;
 	int err;
 
-	for (;;) {
+	do {
 		err = call_next(call, deadline_ms, &event);
 		if (err)
 			return err;
-
 		if (event->leg == other && event->type == CALL_EV_REANSWER) {
 			*ret = event;
 			return 0;
 		}
-		if (event->type == CALL_EV_ENDED || event->type == CALL_EV_MEDIA_LOST) {
-			call_put_back(call, event);
-			return -ECONNRESET;
-		}
-		if (event->type == CALL_EV_OFFER && event->leg->inv) /* RFC 3261 section 14.2: one at a time */
-			(void)inv_reanswer(event->leg->inv, 491, "Request Pending", NULL);
-		else if (event->type == CALL_EV_DIGIT)
-			pass_digit(call, event);
-		else if (event->type == CALL_EV_INFO)
-			pass_info(call, event);
-		mem_deref(event);
-	}
+		err = meanwhile(call, event);
+	} while (!err);
+
+	return err;
 }
 
-struct saved { /* of a leg that is asked, should it refuse */
-	struct sdesc *desc;
-	bool we_offered;
-	struct neg_lines lines, partner_lines;
-};
-
-static void save(struct saved *saved, const struct leg *leg, const struct leg *other)
+/* An offer of ours is open in a 2xx to this leg. Its answer, in the ACK, comes before the next offer (RFC 3261
+ * section 13.2.1). */
+static int wait_ack(struct call *call, const struct leg *leg)
 {
-	saved->desc = mem_ref(leg->local_desc);
-	saved->we_offered = leg->we_offered;
-	saved->lines = leg->lines;
-	saved->partner_lines = other->lines;
+	uint64_t deadline_ms = clk_mono_ms() + REOFFER_WAIT_MS;
+	struct call_event *event;
+	int err = 0;
+
+	while (!err && leg->answer_due) {
+		err = call_next(call, deadline_ms, &event);
+		if (!err)
+			err = meanwhile(call, event);
+	}
+
+	return err;
+}
+
+/* other: NULL none. */
+static void save(struct leg_before *before, const struct leg *leg, const struct leg *other)
+{
+	mem_deref(before->desc);
+	before->desc = mem_ref(leg->local_desc);
+	before->we_offered = leg->we_offered;
+	before->lines = leg->lines;
+	if (other)
+		before->partner_lines = other->lines;
 }
 
 /* The session stays as it was (RFC 3261 section 14.1). */
-static void take_back(struct saved *saved, struct leg *leg, struct leg *other)
+static void take_back(const struct leg_before *before, struct leg *leg, struct leg *other)
 {
 	mem_deref(leg->local_desc);
-	leg->local_desc = mem_ref(saved->desc);
-	leg->we_offered = saved->we_offered;
-	leg->lines = saved->lines;
-	other->lines = saved->partner_lines;
+	leg->local_desc = mem_ref(before->desc);
+	leg->we_offered = before->we_offered;
+	leg->lines = before->lines;
 	leg_media_tidy(leg);
-	leg_media_tidy(other);
+	if (other) {
+		other->lines = before->partner_lines;
+		leg_media_tidy(other);
+	}
 }
 
 /* Offers desc to a leg and waits for its answer. -ENOTSUP: it said no. */
@@ -203,13 +245,54 @@ static int reoffer(struct sdesc **ret, struct call *call, struct leg *leg, const
 	return err;
 }
 
-/* It answered with none of the lines we asked for, so it has none now: it gets back what it had. */
-static int give_back(struct call *call, struct leg *leg, struct leg *other, struct saved *saved)
+/* had, with the lines given up that have been added since: a line stays (RFC 3264 section 8). */
+static int without_added(struct sdesc **ret, const struct sdesc *had, const struct sdesc *now)
 {
-	struct sdesc *answer = NULL;
+	struct sdesc *desc = NULL;
 	int err;
 
-	err = reoffer(&answer, call, leg, saved->desc);
+	if (now->n_media <= had->n_media) {
+		*ret = mem_ref((void *)(uintptr_t)had);
+		return 0;
+	}
+
+	err = sdesc_alloc(&desc, now->n_media, had, NULL);
+	if (err)
+		return err;
+	for (size_t i = 0; i < now->n_media; i++) {
+		const bool is_added = i >= had->n_media;
+		const struct sdesc_media *from = is_added ? &now->media[i] : &had->media[i];
+		struct sdesc_media *to = &desc->media[i];
+		struct sdesc_format *formats = to->formats;
+
+		memcpy(formats, from->formats, from->n_formats * sizeof(*formats));
+		*to = *from;
+		to->formats = formats;
+		if (!is_added)
+			continue;
+		to->port = 0;
+		to->n_attrs = 0;
+		for (size_t k = 0; k < to->n_formats; k++)
+			formats[k].fmtp = NULL;
+	}
+	desc->attrs = had->attrs;
+	desc->n_attrs = had->n_attrs;
+
+	*ret = desc;
+	return 0;
+}
+
+/* It has agreed to what is not to be: it gets back what it had. desc: what it was offered. */
+static int give_back(struct call *call, struct leg *leg, struct leg *other, const struct leg_before *before,
+		     const struct sdesc *offered)
+{
+	struct sdesc *answer = NULL, *desc = NULL;
+	int err;
+
+	err = without_added(&desc, before->desc, offered);
+	if (!err)
+		err = reoffer(&answer, call, leg, desc);
+	mem_deref(desc);
 	if (!err) {
 		leg_media_remote(leg, answer);
 		leg_media_bridge(leg, other);
@@ -269,15 +352,17 @@ static bool only_gives_up(const struct leg *leg, const struct sdesc *offer)
 static int ask(struct call *call, struct leg *leg, struct sdesc *offer, struct leg *other,
 	       struct sdesc *desc, const struct neg_lines *lines)
 {
-	struct saved saved = { 0 };
+	struct leg_before before = { 0 };
 	struct sdesc *theirs = NULL, *answer = NULL;
 	const bool less = only_gives_up(leg, offer);
 	int err;
 
-	save(&saved, other, leg);
+	save(&before, other, leg);
 	err = open_both(call, leg, offer, other, desc);
 	if (!err)
 		err = reoffer(&theirs, call, other, desc);
+	if (!err)
+		err = is_asking(leg);
 	if (!err) {
 		leg_media_pair(other, leg, lines);
 		err = leg_media_answer(&answer, leg, offer, other, theirs);
@@ -290,17 +375,16 @@ static int ask(struct call *call, struct leg *leg, struct sdesc *offer, struct l
 	if (err == -EHANGUP || err == -ECONNRESET)
 		goto out;
 
-	take_back(&saved, other, leg);
-	if (less) {
+	take_back(&before, other, leg);
+	if (less && err != -ECANCELED) {
 		err = answer_locally(call, leg, offer);
 	} else if (theirs) {
-		if (leg->inv)
-			(void)inv_reanswer(leg->inv, 488, "Not Acceptable Here", NULL);
-		err = give_back(call, other, leg, &saved);
+		say_no(leg, 488, "Not Acceptable Here");
+		err = give_back(call, other, leg, &before, desc);
 	}
 
 out:
-	mem_deref(saved.desc);
+	mem_deref(before.desc);
 	mem_deref(theirs);
 	mem_deref(answer);
 	return err;
@@ -359,7 +443,11 @@ static int ask_partner(struct call *call, struct leg *leg, struct sdesc *offer)
 	if (!other || !other->inv || !inv_is_established(other->inv))
 		return -ENOTCONN;
 
-	err = leg_media_offer(&desc, &lines, other, leg, offer);
+	err = wait_ack(call, other);
+	if (!err)
+		err = is_asking(leg);
+	if (!err)
+		err = leg_media_offer(&desc, &lines, other, leg, offer);
 	if (err)
 		return err;
 
@@ -393,13 +481,17 @@ static int offer_again(struct call *call, struct leg *leg)
 		err = leg_media_open(leg, desc);
 	if (!err)
 		err = call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
+	if (!err)
+		err = is_asking(leg);
 	if (err)
 		goto out;
 
+	save(&leg->before, leg, other);
 	if (other && other->remote)
 		leg_media_pair(leg, other, &lines);
 	text = leg_media_print_offer(leg, desc);
 	err = text ? say_yes(leg, text) : -EMSGSIZE;
+	leg->answer_due = !err;
 
 out:
 	mem_deref(wanted);
@@ -407,14 +499,38 @@ out:
 	return err;
 }
 
-/* The answer to an offer of ours: in an ACK, or in a PRACK. */
-static void take_answer(struct call *call, const struct call_event *event)
+static void no_answer(struct call *call, struct leg *leg, struct leg *other)
+{
+	if (leg->remote) {
+		log_info("call.unanswered", "new media was offered and nothing answered; the old goes on",
+			 kv_text("linkedid", call->linkedid));
+		take_back(&leg->before, leg, other);
+		return;
+	}
+	if (leg != call->a)
+		return;
+
+	log_warn("call.no_answer", "the caller has not answered our offer of media; its call is ended",
+		 kv_text("linkedid", call->linkedid), kv_text("account", call->account_name));
+	if (call->result.outcome != OUTCOME_ANSWERED)
+		call->result = (struct result){ .outcome = OUTCOME_FAILED, .scode = 488 };
+	call->result.q850 = Q850_INCOMPATIBLE;
+	call_caller_gone(call);
+}
+
+void call_take_answer(struct call *call, const struct call_event *event)
 {
 	struct leg *leg = event->leg, *other = partner(call, leg);
+	const bool is_due = leg->answer_due || (leg->we_offered && !leg->remote);
 	struct sdesc *answer = NULL;
 
-	if (!event->sdp || !leg->we_offered || sdesc_parse(&answer, event->sdp, event->sdp_len))
+	leg->answer_due = false;
+	if (!is_due && !(leg->we_offered && event->sdp))
 		return;
+	if (!event->sdp || sdesc_parse(&answer, event->sdp, event->sdp_len)) {
+		no_answer(call, leg, other);
+		return;
+	}
 
 	leg_media_remote(leg, answer);
 	if (other)
@@ -429,7 +545,8 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 	enum leg_offer kind;
 	int err;
 
-	if (!leg->inv) /* it has ended since */
+	leg->offered = event->branch;
+	if (is_asking(leg)) /* it has ended since, or taken it back */
 		return 0;
 	if (!event->sdp) {
 		err = offer_again(call, leg);
@@ -452,13 +569,11 @@ int call_offer(struct call *call, struct leg *leg, const struct call_event *even
 out:
 	mem_deref(offer);
 
-	if (err && err != -EHANGUP && leg->inv) {
+	if (err && err != -EHANGUP && !is_asking(leg)) {
 		log_info("call.offer_refused", "new media could not be agreed; the old goes on",
 			 kv_text("linkedid", call->linkedid), kv_err(err));
-		(void)inv_reanswer(leg->inv, err == -EBADMSG ? 400 : 488,
-				   err == -EBADMSG ? "Bad Session Description" :
-						     "Not Acceptable Here",
-				   NULL);
+		say_no(leg, err == -EBADMSG ? 400 : 488,
+		       err == -EBADMSG ? "Bad Session Description" : "Not Acceptable Here");
 	}
 	if (!err)
 		call_record_save(call);
@@ -517,10 +632,10 @@ int call_bridge(struct call *call)
 			call->result.q850 = 41;
 			mem_deref(event);
 			return 0;
-		case CALL_EV_ACK:
 		case CALL_EV_REANSWER:
-			take_answer(call, event);
+			call_take_answer(call, event);
 			break;
+		case CALL_EV_ACK:
 		case CALL_EV_PROGRESS:
 		case CALL_EV_ANSWERED:
 		case CALL_EV_PLAYED:

@@ -269,6 +269,8 @@ int call_next(struct call *call, uint64_t deadline_ms, struct call_event **ret)
 				mem_deref(event);
 				continue;
 			}
+			if (event->type == CALL_EV_ACK)
+				call_take_answer(call, event);
 			*ret = event;
 			return 0;
 		}

@@ -34,7 +34,7 @@ enum call_event_type {
 	CALL_EV_ANSWERED,
 	CALL_EV_OFFER,
 	CALL_EV_REANSWER,
-	CALL_EV_ACK,
+	CALL_EV_ACK,        /* has been dealt with (call_take_answer()) */
 	CALL_EV_INFO,
 	CALL_EV_ENDED,      /* a leg other than the caller's ended */
 	CALL_EV_MEDIA_LOST, /* the media process died */
@@ -259,6 +259,12 @@ int call_echo(struct call *call);
 /* Answers an offer of either leg (re-INVITE, UPDATE) while it rings or talks; may ask the other
  * leg. Returns 0 also when it was refused, -EHANGUP. */
 int call_offer(struct call *call, struct leg *leg, const struct call_event *event);
+/*
+ * The answer to an offer of ours, in an ACK (call_next() gives it to this) or a PRACK. A caller that leaves
+ * the offer which its call began with without an answer would hear nothing and be heard by nobody: its call
+ * is ended. A later offer without an answer changes nothing.
+ */
+void call_take_answer(struct call *call, const struct call_event *event);
 
 /*
  * Path of the call (PLT-60): the step that was open is closed, the next begins. id: what identifies the

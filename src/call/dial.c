@@ -684,22 +684,23 @@ static int answer_caller(struct dial *dial, struct leg *leg, const struct call_e
 	if (call->a->state == LEG_UP) /* answered before by a service: nothing more to tell */
 		return text ? 0 : -ENOTSUP;
 
-	return text ? inv_answer(call->a->inv, text, NULL) : -ENOTSUP;
+	err = text ? inv_answer(call->a->inv, text, NULL) : -ENOTSUP;
+	if (!err)
+		call->a->answer_due = !call->a->remote;
+	return err;
 }
 
 /* The caller answers, in a PRACK, the offer of our 183. */
 static void on_caller_answer(struct dial *dial, const struct call_event *event)
 {
 	struct leg *a = dial->call->a;
-	struct sdesc *answer = NULL;
 
-	if (event->leg != a || !event->sdp || sdesc_parse(&answer, event->sdp, event->sdp_len))
+	if (event->leg != a)
 		return;
 
-	leg_media_remote(a, answer);
-	if (dial->early)
+	call_take_answer(dial->call, event);
+	if (dial->early && a->remote)
 		leg_media_bridge(a, dial->early);
-	mem_deref(answer);
 }
 
 static int on_answered(struct dial *dial, const struct call_event *event)

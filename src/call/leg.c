@@ -23,6 +23,7 @@ static void leg_destructor(void *arg)
 	mem_deref(leg->secure);
 	mem_deref(leg->remote);
 	mem_deref(leg->local_desc);
+	mem_deref(leg->before.desc);
 	mem_deref(leg->offer);
 	mem_deref(leg->inv);
 }
@@ -168,8 +169,8 @@ void leg_inv_event(const struct inv_event *event, void *arg)
 	if (event->type == INV_EV_INFO && leg_dtmf_info(leg, &event->ctype, &event->body))
 		return;
 
-	/* An ACK without an answer changes nothing. */
-	if (event->type == INV_EV_ACK && !event->sdp.l)
+	/* An ACK that owes no answer changes nothing. */
+	if (event->type == INV_EV_ACK && !event->sdp.l && !event->unanswered)
 		return;
 
 	for (size_t i = 0; i < sizeof(event_map) / sizeof(event_map[0]); i++) {

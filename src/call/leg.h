@@ -25,6 +25,13 @@ struct snap_extension;
 
 enum leg_state { LEG_NEW, LEG_RINGING, LEG_UP, LEG_ENDED };
 
+/* What a leg and its partner had agreed on, should a new offer come to nothing. */
+struct leg_before {
+	struct sdesc *desc;
+	bool we_offered;
+	struct neg_lines lines, partner_lines;
+};
+
 struct leg {
 	struct le le;                     /* call->legs */
 	struct engine *engine;
@@ -52,6 +59,9 @@ struct leg {
 	struct leg_dtmf dtmf;
 	struct room_guest *guest;         /* of another call's conversation (call_room.h) */
 	bool we_offered;                  /* local_desc was the offer and remote answers it */
+	bool answer_due;                  /* our offer went out in a 2xx: its ACK brings the answer */
+	struct leg_before before;         /* that offer */
+	uint32_t offered;                 /* the offer of the leg that is being dealt with (its event's branch) */
 	struct sdesc *offer;              /* prepared, not yet sent (call_dial) */
 	struct neg_lines lines;           /* of its partner, for each of its own */
 	uint64_t sdp_id, sdp_version;

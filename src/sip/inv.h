@@ -28,11 +28,12 @@ enum inv_event_type {
 	INV_EV_ANSWERED, /* UAC: 2xx; sdp: the answer, or the offer when we sent none (then the ACK
 			    waits for inv_ack) */
 	INV_EV_OFFER, /* in-dialog offer by re-INVITE or UPDATE, or late offer wanted (sdp empty):
-			 answer with inv_reanswer() */
+			 answer with inv_reanswer(); branch: which offer, for inv_offer_stands() */
 	INV_EV_REANSWER, /* answer to our inv_reoffer(), or in a PRACK to the offer of
 			    inv_progress(): scode and sdp. After inv_reoffer() without sdp: their
 			    offer; answer it with inv_ack() */
-	INV_EV_ACK,	 /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty */
+	INV_EV_ACK,	 /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty; unanswered:
+			    there was an offer */
 	INV_EV_INFO,	 /* INFO: ctype and body; answered 200 by us */
 	INV_EV_REFER,	 /* REFER: msg; answer with inv_refer_reply() */
 	INV_EV_ENDED,	 /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for
@@ -48,7 +49,8 @@ struct inv_event {
 	uint8_t q850;		   /* 0 none */
 	bool q850_said;		   /* ENDED: the peer told the cause itself (RFC 3326) */
 	bool by_peer;		   /* ENDED: the peer ended it */
-	uint32_t branch;	   /* PROGRESS */
+	bool unanswered;	   /* ACK: our 2xx carried an offer, and this no answer to it */
+	uint32_t branch;	   /* PROGRESS, OFFER */
 	struct pl sdp;		   /* text; l == 0: none */
 	struct pl ctype, body;	   /* INFO */
 	const struct sip_msg *msg; /* borrowed; may be NULL */
@@ -116,6 +118,8 @@ int inv_ack(struct inv *inv, const char *sdp);
 int inv_reoffer(struct inv *inv, const char *sdp, const char *hdrs);
 /* Answers INV_EV_OFFER: 200 with sdp, or a refusal such as 488. -ENOENT: it was taken back. */
 int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char *sdp);
+/* The offer of that event still waits for an answer: it has not been taken back (CANCEL). */
+bool inv_offer_stands(const struct inv *inv, uint32_t branch);
 /* Sends INFO (DTMF relay). Its outcome matters to nobody. */
 int inv_info(struct inv *inv, const char *ctype, const char *body);
 int inv_refer_reply(struct inv *inv, uint16_t scode, const char *reason);

@@ -272,7 +272,10 @@ static void hold_offer(struct inv *inv, const struct sip_msg *msg, const struct 
 	inv->offer_msg = mem_ref((void *)(uintptr_t)msg);
 	inv->offer_remote = true;
 	inv_note_allow(inv, msg);
-	inv_post(inv, &(struct inv_event){ .type = INV_EV_OFFER, .sdp = *sdp, .msg = msg });
+	inv_post(inv, &(struct inv_event){ .type = INV_EV_OFFER,
+					   .branch = ++inv->n_offers,
+					   .sdp = *sdp,
+					   .msg = msg });
 }
 
 /* RFC 3261 section 14.2. */
@@ -380,6 +383,11 @@ int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char
 	inv->offer_remote = false;
 	inv_flush_offer(inv);
 	return err;
+}
+
+bool inv_offer_stands(const struct inv *inv, uint32_t branch)
+{
+	return inv->offer_st && inv->n_offers == branch;
 }
 
 /* ------------------------------------------------------------------ INFO and REFER */

@@ -129,6 +129,7 @@ struct inv {
 	struct list pending;
 	struct sip_strans *offer_st, *refer_st; /* re-INVITE, UPDATE, PRACK with offer; REFER */
 	struct sip_msg *offer_msg, *refer_msg;
+	uint32_t n_offers; /* the number of the one in offer_msg */
 
 	/* client side */
 	struct inv_tx *invite_tx; /* initial or re-INVITE under way; borrowed */

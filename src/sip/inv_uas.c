@@ -382,7 +382,7 @@ void inv_uas_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q8
 
 void inv_on_ack(struct inv *inv, const struct sip_msg *msg)
 {
-	const bool initial = inv->state == INV_ST_ACCEPTED;
+	const bool initial = inv->state == INV_ST_ACCEPTED, is_asked = inv->offer_local;
 	struct pl sdp;
 
 	if (!inv->ack_wait || msg->cseq.num != inv->ack_cseq)
@@ -401,11 +401,14 @@ void inv_on_ack(struct inv *inv, const struct sip_msg *msg)
 
 	inv->state = INV_ST_ESTABLISHED;
 	(void)inv_msg_sdp(&sdp, msg);
-	if (!inv->offer_local)
-		sdp = pl_null; /* nothing was asked */
+	if (!is_asked)
+		sdp = pl_null;
 	inv->offer_local = false;
-	if (initial || sdp.l)
-		inv_post(inv, &(struct inv_event){ .type = INV_EV_ACK, .sdp = sdp, .msg = msg });
+	if (initial || is_asked)
+		inv_post(inv, &(struct inv_event){ .type = INV_EV_ACK,
+						   .unanswered = is_asked && !sdp.l,
+						   .sdp = sdp,
+						   .msg = msg });
 	inv_flush_offer(inv);
 }
 
@@ -446,7 +449,10 @@ void inv_on_prack(struct inv *inv, const struct sip_msg *msg)
 		/* A new offer: its answer is in the response to this PRACK. */
 		inv->offer_msg = mem_ref((void *)(uintptr_t)msg);
 		inv->offer_remote = true;
-		inv_post(inv, &(struct inv_event){ .type = INV_EV_OFFER, .sdp = sdp, .msg = msg });
+		inv_post(inv, &(struct inv_event){ .type = INV_EV_OFFER,
+						   .branch = ++inv->n_offers,
+						   .sdp = sdp,
+						   .msg = msg });
 	} else {
 		inv_reply_plain(inv, msg, 200, NULL);
 	}

@@ -223,6 +223,22 @@ describe('hold', () => {
     await until('sound again', () => other.rtp.heardFill === 0x12);
     await caller.hangup(call);
   });
+
+  test('[TEL-03] so does one to a service', async ({ pbx }) => {
+    const caller = await phone(pbx, '101');
+    const call = await caller.call('800');
+    call.rtp.start();
+    await until('the prompt', () => call.rtp.received > 5);
+    await caller.inDialog(call, 'INVITE', caller.sdp(call.rtp, { dir: 'inactive' }));
+    await delay(100);
+    call.rtp.reset();
+    await delay(200);
+    expect(call.rtp.received).toBe(0);
+    const reply = await caller.inDialog(call, 'INVITE', '', undefined, caller.sdp(call.rtp));
+    expect(status(reply)).toBe(200);
+    await until('the prompt goes on', () => call.rtp.received > 5);
+    await caller.hangup(call);
+  });
 });
 
 describe('delayed offer', () => {
@@ -473,18 +489,111 @@ describe('several lines', () => {
     await caller.hangup(call);
   });
 
-  test('an ACK that leaves our offer without an answer: the next offer, with picture, is agreed all the same', async ({ pbx }) => {
-    await withAccount(pbx, '101', { video_codecs: ['H264'] });
-    await withAccount(pbx, '102', { video_codecs: ['H264'] });
-    const callee = await phone(pbx, '102', withVideo);
+  test('a re-INVITE that is taken back while the other side agrees: the other side gets its old session again', async ({ pbx }) => {
+    let asked: SipMessage | undefined;
+    const callee = await phone(pbx, '102', {
+      onRequest: (self, call, message) => {
+        if (method(message) !== 'INVITE') return false;
+        call.remoteSdp = message.body;
+        if (asked) return false;
+        asked = message; // and asks its user
+        return true;
+      },
+    });
     const caller = await phone(pbx, '101');
-    const call = await caller.call('102', { text: '', noAnswer: true });
-    expect(call.status).toBe(200);
-    const reply = await caller.inDialog(call, 'INVITE', sdpOf(`m=audio ${call.rtp.port} RTP/AVP 8`, ...videoLine(4004)));
+    const audio = 'm=audio 4000 RTP/AVP 8';
+    const call = await caller.call('102');
+    const other = await incoming(callee);
+    call.rtp.fill = 0x47;
+    const { answered, cancel } = caller.offerAndCancel(call, sdpOf(audio, ...videoLine(4004)));
+    const question = await until('the other side is asked', () => asked);
+    cancel();
+    expect(status(await answered)).toBe(487);
+    callee.reply(question, 200, 'OK', answerTo(other, question.body));
+    await until('it gets back what it had', () => reinvites(other).length === 2);
+    expect(linesOf(other.remoteSdp)).toMatch(/^audio 8 .*; video -$/);
+    call.rtp.start();
+    other.rtp.start();
+    await until('sound both ways', () => other.rtp.heardFill === 0x47 && call.rtp.received > 3);
+
+    // Both know where they stand: the next offer is agreed as ever.
+    const on = await caller.inDialog(call, 'INVITE', sdpOf(`m=audio ${call.rtp.port} RTP/AVP 8`, ...videoLine(4004)));
+    expect(linesOf(on.body)).toMatch(/^audio 8; video /);
+    expect(linesOf(other.remoteSdp)).toMatch(/; video 97$/);
+    expect(await caller.hangup(call)).toBe(200);
+  });
+
+  test('the answer in an ACK comes while the other side offers video: first the answer counts, then the offer', async ({ pbx }) => {
+    const callee = await phone(pbx, '102', withVideo);
+    const caller = await phone(pbx, '101', withVideo);
+    const call = await caller.call('102', { text: '', lateAck: true });
+    const other = await incoming(callee);
+    const offered = callee.inDialog(other, 'INVITE', sdpOf(`m=audio ${other.rtp.port} RTP/AVP 8`, ...videoLine(4104)));
+    await until('the offer is under way', () => callee.seen.some((m) => status(m) === 100 && /INVITE/.test(header(m, 'cseq'))));
+    await delay(50);
+    call.acknowledge?.();
+    const reply = await offered;
     expect(status(reply)).toBe(200);
     expect(linesOf(reply.body)).toBe('audio 8; video 97');
+    expect(linesOf(call.remoteSdp)).toMatch(/^audio 8 .*; video 97$/);
+    call.rtp.fill = 0x48;
     call.rtp.start();
-    await until('the callee hears', () => (callee.calls[0]?.rtp.received ?? 0) > 3);
+    other.rtp.start();
+    await until('sound both ways', () => other.rtp.heardFill === 0x48 && call.rtp.received > 3);
+    expect(await caller.hangup(call)).toBe(200);
+  });
+
+  test('the answer in an ACK counts also when the offer that came meanwhile is refused', async ({ pbx }) => {
+    const callee = await phone(pbx, '102', withVideo);
+    const caller = await phone(pbx, '101', {
+      onRequest: (self, call, message) => {
+        if (method(message) === 'INVITE') self.reply(message, 488, 'Not Acceptable Here');
+        return method(message) === 'INVITE';
+      },
+    });
+    const call = await caller.call('102', { text: '', lateAck: true });
+    const other = await incoming(callee);
+    const offered = callee.inDialog(other, 'INVITE', sdpOf(`m=audio ${other.rtp.port} RTP/AVP 8`, ...videoLine(4104)));
+    await delay(50);
+    call.acknowledge?.();
+    expect(status(await offered)).toBe(488);
+    call.rtp.fill = 0x49;
+    call.rtp.start();
+    other.rtp.start();
+    await until('sound both ways', () => other.rtp.heardFill === 0x49 && call.rtp.received > 3);
+    expect(await caller.hangup(call)).toBe(200);
+  });
+
+  test('a caller whose ACK leaves our offer without an answer would hear nothing: the call ends', async ({ pbx }) => {
+    const callee = await phone(pbx, '102');
+    const caller = await phone(pbx, '101');
+    for (const number of ['102', '800']) {
+      const call = await caller.call(number, { text: '', noAnswer: true });
+      expect(call.status).toBe(200);
+      await until('BYE', () => call.endedBy === 'bye');
+      const bye = call.requests.find((m) => method(m) === 'BYE') as SipMessage;
+      expect(header(bye, 'reason')).toBe('Q.850;cause=88');
+      await pbx.settled();
+      const [row] = ((await pbx.rest.ok('GET', '/api/pbx/v2/cdr?limit=1')).json as { items: { status: string; q850: number }[] }).items;
+      expect(row).toMatchObject({ status: number === '102' ? 'OK' : 'FAILED', q850: 88 }); // no service was heard
+      if (number !== '102') continue;
+      const other = await incoming(callee);
+      await until('BYE to the other one', () => other.endedBy === 'bye');
+      expect(header(other.requests.at(-1) as SipMessage, 'reason')).toBe('Q.850;cause=88');
+    }
+  });
+
+  test('a later ACK without an answer changes nothing: the call goes on', async ({ pbx }) => {
+    const callee = await phone(pbx, '102');
+    const caller = await phone(pbx, '101');
+    const call = await caller.call('102');
+    const other = await incoming(callee);
+    expect(status(await caller.inDialog(call, 'INVITE', ''))).toBe(200);
+    call.rtp.fill = 0x4a;
+    call.rtp.start();
+    other.rtp.start();
+    await until('sound both ways', () => other.rtp.heardFill === 0x4a && call.rtp.received > 3);
+    expect(status(await caller.inDialog(call, 'INVITE', sdpOf(`m=audio ${call.rtp.port} RTP/AVP 8`, ...videoLine(4004))))).toBe(200);
     expect(await caller.hangup(call)).toBe(200);
   });
 

@@ -58,6 +58,8 @@ export type MiniCall = {
   local: string;
   remote: string;
   cseq: number;
+  /** Sends the ACK that waits (lateAck). */
+  acknowledge?: () => void;
 };
 
 export type SdpOptions = {
@@ -65,6 +67,8 @@ export type SdpOptions = {
   text?: string;
   /** It takes the offer of a 200 without a word: its ACK carries no answer. */
   noAnswer?: boolean;
+  /** The ACK of a 200 waits until the call's `acknowledge` is called. */
+  lateAck?: boolean;
   dir?: string;
   address?: string;
   codecs?: string[];
@@ -261,7 +265,9 @@ export class MiniPhone {
     call.isUp = true;
     call.remoteSdp = reply.body || call.remoteSdp;
     rtp.sendTo(call.remoteSdp);
-    this.ack(call, reply, call.peerTarget, sdp.text === '' && reply.body && !sdp.noAnswer ? this.sdp(rtp) : '');
+    call.acknowledge = (): void =>
+      this.ack(call, reply, call.peerTarget, sdp.text === '' && reply.body && !sdp.noAnswer ? this.sdp(rtp) : '');
+    if (!sdp.lateAck) call.acknowledge();
     return call;
   }
 
@@ -300,6 +306,29 @@ export class MiniPhone {
       }
     }
     return reply;
+  }
+
+  /** A re-INVITE that is taken back: `cancel` sends the CANCEL; `answered` is its final answer. */
+  offerAndCancel(call: MiniCall, body: string): { answered: Promise<SipMessage>; cancel: () => void } {
+    const cseq = ++call.cseq;
+    const lines = [`From: ${call.local}`, `To: ${call.remote}`, `Call-ID: ${call.callId}`];
+    const via = this.via();
+    const text = (name: string, more: string[], payload = ''): string => [
+      `${name} ${call.peerTarget} SIP/2.0`, via, ...lines, `CSeq: ${cseq} ${name}`, ...this.always, ...more,
+      `Content-Length: ${Buffer.byteLength(payload)}`, '', payload,
+    ].join('\r\n');
+    let final: SipMessage | undefined;
+    const key = `${call.callId} ${cseq} INVITE`;
+    this.answers.set(key, (message) => {
+      if (status(message) < 200) return;
+      if (!final) this.ack(call, message, call.peerTarget);
+      final = message;
+    });
+    this.sendText(text('INVITE', [`Contact: ${this.contact}`, 'Content-Type: application/sdp'], body));
+    return {
+      answered: until('the re-INVITE answered', () => final, 10_000, 5).finally(() => this.answers.delete(key)),
+      cancel: () => this.sendText(text('CANCEL', [])),
+    };
   }
 
   async hangup(call: MiniCall): Promise<number> {

@@ -53,9 +53,11 @@ static void ph_event(const struct inv_event *ev, void *arg)
 	used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, "%s", ph_names[ev->type]);
 	if (ev->scode)
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " %u", ev->scode);
-	if (ev->branch)
+	if (ev->branch && ev->type != INV_EV_OFFER) /* that one only counts */
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " #%u",
 					 ev->branch);
+	if (ev->unanswered)
+		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " unanswered");
 	if (ev->type == INV_EV_ENDED)
 		used += (size_t)snprintf(ph->log + used, sizeof(ph->log) - used, " q%u%s", ev->q850,
 					 ev->by_peer ? " peer" : "");

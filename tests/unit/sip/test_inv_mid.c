@@ -228,6 +228,38 @@ static void peer_asks_for_our_offer(void **state)
 	ph_expect(ph, "200 INVITE");
 	ph_request(ph, "ACK", 2, NULL, NULL, "their answer");
 	assert_string_equal(ph_log(ph), "ACK [their answer]\n");
+
+	/* Without an answer it is told all the same; after an answer of ours there is nothing to tell. */
+	ph_request(ph, "INVITE", 3, NULL, NULL, NULL);
+	assert_int_equal(inv_reanswer(ph->inv, 200, NULL, "our offer"), 0);
+	ph_expect(ph, "200 INVITE");
+	(void)ph_log(ph);
+	ph_request(ph, "ACK", 3, NULL, NULL, NULL);
+	assert_string_equal(ph_log(ph), "ACK unanswered\n");
+	ph_request(ph, "INVITE", 4, NULL, NULL, "offer");
+	assert_int_equal(inv_reanswer(ph->inv, 200, NULL, "our answer"), 0);
+	ph_expect(ph, "200 INVITE");
+	(void)ph_log(ph);
+	ph_request(ph, "ACK", 4, NULL, NULL, NULL);
+	assert_string_equal(ph_log(ph), "");
+}
+
+static void offer_that_is_taken_back_is_not_the_next_one(void **state)
+{
+	struct ph *ph = *state;
+
+	be_called(ph, NULL);
+	ph_request(ph, "INVITE", 2, "z9hG4bKfirst", NULL, "first");
+	assert_true(inv_offer_stands(ph->inv, 1));
+	ph_request(ph, "CANCEL", 2, "z9hG4bKfirst", NULL, NULL);
+	ph_expect(ph, "487 INVITE");
+	ph_request(ph, "ACK", 2, "z9hG4bKfirst", NULL, NULL);
+	assert_false(inv_offer_stands(ph->inv, 1));
+	assert_int_equal(inv_reanswer(ph->inv, 200, NULL, "answer"), -ENOENT);
+	ph_request(ph, "INVITE", 3, NULL, NULL, "second");
+	assert_false(inv_offer_stands(ph->inv, 1));
+	assert_true(inv_offer_stands(ph->inv, 2));
+	assert_string_equal(ph_log(ph), "OFFER [first]\nOFFER [second]\n");
 }
 
 static void we_offer_and_the_answer_is_told(void **state)
@@ -583,6 +615,7 @@ int main(void)
 		UDP(reliable_progress_is_acknowledged_once_and_in_order),
 		UDP(peer_holds_by_reinvite),
 		UDP(peer_asks_for_our_offer),
+		UDP(offer_that_is_taken_back_is_not_the_next_one),
 		UDP(we_offer_and_the_answer_is_told),
 		UDP(kept_offer_follows_the_open_one),
 		UDP(glare_is_retried_by_us),
