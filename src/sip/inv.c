@@ -103,6 +103,7 @@ static void inv_destructor(void *arg)
 	tmr_cancel(&inv->tmr_session);
 	tmr_cancel(&inv->tmr_retry);
 	tmr_cancel(&inv->tmr_trying);
+	tmr_cancel(&inv->tmr_conn);
 	hash_unlink(&inv->he);
 	list_unlink(&inv->le);
 	list_flush(&inv->forks);
@@ -200,6 +201,7 @@ void inv_close(struct edge *edge)
 		tmr_cancel(&inv->tmr_session);
 		tmr_cancel(&inv->tmr_retry);
 		tmr_cancel(&inv->tmr_trying);
+		tmr_cancel(&inv->tmr_conn);
 		inv->st = mem_deref(inv->st);
 		inv->offer_st = mem_deref(inv->offer_st);
 		inv->refer_st = mem_deref(inv->refer_st);
@@ -286,6 +288,7 @@ void inv_finish(struct inv *inv, uint16_t scode, const struct pl *reason, uint8_
 	tmr_cancel(&inv->tmr_session);
 	tmr_cancel(&inv->tmr_retry);
 	tmr_cancel(&inv->tmr_trying);
+	tmr_cancel(&inv->tmr_conn);
 	if (!inv->bye_after_ack && !inv->cancel)
 		inv_stop_repeating(inv);
 	inv_drop_offers(inv, 487);

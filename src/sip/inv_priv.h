@@ -166,6 +166,8 @@ struct inv {
 	struct tmr tmr_session; /* refresh, or expiry */
 	struct tmr tmr_retry;	/* after 491 */
 	struct tmr tmr_trying;	/* until 100, unless we say something better before */
+	struct tmr tmr_conn;	/* look at the connection of the INVITE */
+	unsigned conn_looks;	/* since another one was opened, 0: it is up */
 };
 
 /* One per edge, made by its first dialog, freed with its last. */
@@ -347,6 +349,9 @@ void inv_on_ack(struct inv *inv, const struct sip_msg *msg);
 void inv_on_prack(struct inv *inv, const struct sip_msg *msg);
 void inv_stop_repeating(struct inv *inv);
 void inv_repeat(struct inv *inv, struct mbuf *mb, const struct sip_msg *msg);
+
+/* inv_conn.c: while the initial INVITE waits for its final response. */
+void inv_watch_conn(struct inv *inv);
 
 void inv_on_reinvite(struct inv *inv, const struct sip_msg *msg);
 void inv_on_update(struct inv *inv, const struct sip_msg *msg);

@@ -98,6 +98,8 @@ int inv_invite(struct inv **ret, struct edge *edge, const struct inv_invite_opts
 		return err;
 	}
 	inv_join(inv);
+	if (!inv->has_dst || inv->tp != SIP_TRANSP_UDP)
+		inv_watch_conn(inv);
 	*ret = inv;
 	return 0;
 }

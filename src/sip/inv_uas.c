@@ -197,6 +197,8 @@ int inv_accept(struct inv **ret, struct edge *edge, const struct sip_msg *msg,
 	if (err)
 		goto out;
 	tmr_start(&inv->tmr_trying, INV_TRYING_MS, trying_handler, inv);
+	if (msg->tp != SIP_TRANSP_UDP)
+		inv_watch_conn(inv);
 	inv_join(inv);
 	*ret = inv;
 

@@ -519,6 +519,26 @@ int guard_tls_apply(struct transp_guard *guard, guard_tls_h *h, void *arg)
 	return err;
 }
 
+enum guard_conn guard_conn_state(const struct transp_guard *guard, enum sip_transp tp, const struct sa *peer)
+{
+	const struct priv_sip *sip;
+	enum guard_conn state = GUARD_CONN_NONE;
+
+	if (!guard || !guard->is_on)
+		return GUARD_CONN_UP;
+	sip = (const struct priv_sip *)guard->edge->sip;
+	for (struct le *le = list_head(hash_list(sip->ht_conn, sa_hash(peer, SA_ALL))); le; le = le->next) {
+		const struct priv_conn *conn = le->data;
+
+		if (conn->tp != tp || !sa_cmp(&conn->paddr, peer, SA_ALL))
+			continue;
+		if (conn->established)
+			return GUARD_CONN_UP;
+		state = GUARD_CONN_OPENING;
+	}
+	return state;
+}
+
 uint32_t guard_conn_count(const struct transp_guard *guard)
 {
 	const struct priv_sip *sip;

@@ -8,8 +8,8 @@
 /*
  * What libre 1.1.0's transports do not offer and a server in the open needs: limits on connections
  * at accept, a look at datagrams before they are parsed (banned sources, broken messages that
- * deserve a 400), requests to browsers (libre queues them for ever, and does not name the subprotocol, without which
- * they hang up), the idle timer of WebSockets (libre closes each 32 s after its start, because
+ * deserve a 400), whether a connection is still there, requests to browsers (libre queues them for ever, and does
+ * not name the subprotocol, without which they hang up), the idle timer of WebSockets (libre closes each 32 s after its start, because
  * nothing restarts the timer), a real address in Via when listening on a wildcard.
  *
  * It reads structs that libre keeps private. guard_alloc() proves their layout with values that are
@@ -51,6 +51,10 @@ void guard_conn_touch(struct transp_guard *guard, const struct sip_msg *msg, uin
 /* The TLS contexts that libre made for WSS itself; stops at the first error. */
 typedef int(guard_tls_h)(struct tls *tls, void *arg);
 int guard_tls_apply(struct transp_guard *guard, guard_tls_h *h, void *arg);
+
+/* The connection that a message for this address would take; UP also when the guard is off. */
+enum guard_conn { GUARD_CONN_NONE, GUARD_CONN_OPENING, GUARD_CONN_UP };
+enum guard_conn guard_conn_state(const struct transp_guard *guard, enum sip_transp tp, const struct sa *peer);
 
 uint32_t guard_conn_count(const struct transp_guard *guard);
 

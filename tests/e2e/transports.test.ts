@@ -4,9 +4,10 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { Baresip } from './lib/baresip.js';
 import { splitHostPort, type Transport } from './lib/channel.js';
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone, type MiniCall } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import { Pbx } from './lib/pbx.js';
 import { closePhone, closePhones, phone } from './lib/phones.js';
+import { method, status } from './lib/sipmessage.js';
 import { until } from './lib/wait.js';
 
 async function talk(caller: MiniPhone, number: string, callee: MiniPhone): Promise<[MiniCall, MiniCall]> {
@@ -51,6 +52,33 @@ describe('transports', () => {
       const [again, last] = await talk(other, '101', one);
       expect(await other.hangup(again)).toBe(200);
       await until('BYE on the connection', () => last.endedBy === 'bye');
+    });
+  }
+
+  for (const transport of ['tcp', 'tls', 'ws', 'wss'] as Transport[]) {
+    test(`${transport}: who loses its connection while it rings has hung up, or cannot be rung any more`, async ({ pbx }) => {
+      await pbx.configure([
+        {
+          path: `/api/pbx/v2/account/${await pbx.idOf('account', 'username', pbx.account('101').username)}`,
+          body: { transport_ws: true, transport_wss: true },
+        },
+      ]);
+      const rings: MiniOptions = { onInvite: (self, call, invite) => self.respond(call, invite, 180, 'Ringing') };
+      const other = await phone(pbx, '102', rings);
+      const caller = await phone(pbx, '101', { transport });
+      caller.call('102').catch(() => undefined); // nobody will answer it
+      const theirs = await until('it rings', () => other.calls[0]);
+      await until('the caller knows', () => caller.calls[0]?.provisional.find((m) => status(m) === 180));
+      await closePhone(caller);
+      await until('the phone stops ringing', () => theirs.requests.find((m) => method(m) === 'CANCEL'));
+      await until('no call is left', async () => (await pbx.ctlJson<unknown[]>('calls')).length === 0);
+
+      const callee = await phone(pbx, '101', { ...rings, transport });
+      const mine = other.call('101');
+      await until('it rings', () => callee.calls[0]);
+      await until('the caller knows', () => other.calls.at(-1)?.provisional.find((m) => status(m) === 180));
+      await closePhone(callee);
+      expect((await mine).status).toBe(480);
     });
   }
 

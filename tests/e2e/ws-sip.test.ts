@@ -6,6 +6,7 @@ import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import { Pbx } from './lib/pbx.js';
 import { freePorts } from './lib/ports.js';
+import { method, status } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
 const open: MiniPhone[] = [];
@@ -76,6 +77,17 @@ describe('/ws-sip', () => {
     const [again, last] = await talk(other, '101', one);
     expect(await other.hangup(again)).toBe(200);
     await until('BYE on the connection', () => last.endedBy === 'bye');
+  });
+
+  test('a browser that is closed while its call rings has hung up', async ({ pbx }) => {
+    const other = await made(pbx, '102', { onInvite: (self, call, invite) => self.respond(call, invite, 180, 'Ringing') });
+    const one = await browser(pbx, '101');
+    one.call('102').catch(() => undefined); // nobody will answer it
+    const theirs = await until('it rings', () => other.calls[0]);
+    await until('the browser knows', () => one.calls[0]?.provisional.find((m) => status(m) === 180));
+    await one.close();
+    open.splice(open.indexOf(one), 1);
+    await until('the phone stops ringing', () => theirs.requests.find((m) => method(m) === 'CANCEL'));
   });
 
   test('the switch knows the browser by its own address and as WSS', async ({ pbx }) => {

@@ -555,6 +555,91 @@ static void wildcard_never_shows(void **state)
 	assert_int_equal(inv_count(ph->fix->edge), 0);
 }
 
+/* The peer listens at the port that its Via and Contact name. */
+static int listen_as_peer(const struct ph *ph)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(ph->fix->fd_port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	return fd;
+}
+
+static void hang_up_connection(struct ph *ph)
+{
+	close(ph->conn);
+	ph->conn = -1;
+	ph_turn(ph);
+}
+
+static void caller_that_is_gone_has_cancelled(void **state)
+{
+	struct ph *ph = *state;
+
+	ph_invite(ph, NULL, "offer");
+	assert_int_equal(inv_progress(ph->inv, 180, NULL, NULL, NULL), 0);
+	ph_expect(ph, "180 INVITE");
+	ph_pass(ph, 60000);
+	assert_string_equal(ph_log(ph), "");
+	hang_up_connection(ph);
+	ph_pass(ph, 1500);
+	assert_string_equal(ph_log(ph), "ENDED 487 q16 peer\n");
+	assert_int_equal(inv_count(ph->fix->edge), 0);
+}
+
+/* RFC 3261 section 18.2.2: a proxy that closes what is idle. */
+static void caller_that_listens_is_answered_over_a_new_connection(void **state)
+{
+	struct ph *ph = *state;
+	int fd = listen_as_peer(ph);
+	char ping[4];
+
+	ph_invite(ph, NULL, "offer");
+	ph_pass(ph, INV_TRYING_MS);
+	ph_expect(ph, "100 INVITE");
+	hang_up_connection(ph);
+	ph_pass(ph, 1500);
+	ph->conn = accept(fd, NULL, NULL);
+	assert_true(ph->conn >= 0);
+	assert_int_equal(recv(ph->conn, ping, sizeof(ping), MSG_WAITALL), sizeof(ping));
+	assert_memory_equal(ping, "\r\n\r\n", sizeof(ping));
+	ph_pass(ph, 60000);
+	assert_string_equal(ph_log(ph), "");
+	assert_int_equal(inv_reject(ph->inv, 486, NULL, 0, NULL), 0);
+	ph_expect(ph, "486 INVITE");
+	close(fd);
+}
+
+static void callee_that_is_gone_has_failed(void **state)
+{
+	struct ph *ph = *state;
+	int fd = listen_as_peer(ph);
+	struct inv_invite_opts o = { .ruri = "sip:peer@test", .from_uri = "sip:us@test",
+				     .tp = SIP_TRANSP_TCP, .sdp = "offer" };
+	static char invite[8192];
+	struct sa dst;
+
+	sa_set_str(&dst, "127.0.0.1", ph->fix->fd_port);
+	o.dst = &dst;
+	assert_int_equal(inv_invite(&ph->inv, ph->fix->edge, &o, ph_event, ph), 0);
+	ph_turn(ph);
+	close(ph->conn);
+	ph->conn = accept(fd, NULL, NULL);
+	str_ncpy(invite, ph_next(ph, "INVITE")->text, sizeof(invite));
+	ph_reply(ph, invite, 180, "t1", NULL, NULL);
+	ph_pass(ph, 60000);
+	assert_string_equal(ph_log(ph), "PROGRESS 180 #1\n");
+	close(fd);
+	hang_up_connection(ph);
+	ph_pass(ph, 1500);
+	assert_string_equal(ph_log(ph), "ENDED 503 q41\n");
+	ph_pass(ph, 33000);
+	assert_int_equal(inv_count(ph->fix->edge), 0);
+}
+
 /* RFC 3398 sections 7.2.4.1 and 8.2.6.1. */
 static void causes_follow_the_table(void **state)
 {
@@ -603,6 +688,9 @@ int main(void)
 		UDP(challenges_are_answered),
 		UDP(wrong_credentials_end_the_call),
 		TCP(tcp_dialog_stays_on_its_connection),
+		TCP(caller_that_is_gone_has_cancelled),
+		TCP(caller_that_listens_is_answered_over_a_new_connection),
+		TCP(callee_that_is_gone_has_failed),
 		cmocka_unit_test_setup_teardown(wildcard_never_shows, ph_setup_wildcard,
 						ph_teardown),
 		cmocka_unit_test(causes_follow_the_table),
