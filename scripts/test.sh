@@ -97,7 +97,7 @@ else
 	count unit $status $((p + c)) "$f"
 fi
 
-step "threads of the media process (gcc, thread sanitizer)"
+step "threads of the media process and the bus (gcc, thread sanitizer)"
 run tsan scripts/tsan.sh
 status=$?
 [ $status = 0 ] && tail -n 1 "$out/tsan.log" || tail -n 120 "$out/tsan.log"

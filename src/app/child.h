@@ -19,9 +19,11 @@ struct config;
 
 struct child {
 	const char *name;
-	int pid; /* 0: not running */
-	unsigned restarts;
-	uint64_t started_ms, start_at_ms;
+	/* The supervisor's status is read by the thread of the bus. */
+	_Atomic int pid; /* 0: not running */
+	_Atomic unsigned restarts;
+	_Atomic uint64_t started_ms;
+	uint64_t start_at_ms;
 	uint64_t backoff_ms; /* before the next start but one */
 	uint64_t kill_at_ms; /* 0: not asked to end */
 };

@@ -152,7 +152,7 @@ static void status_h(const char *subject, json_t *data, struct bus_reply *reply,
 
 	(void)subject;
 	(void)data;
-	/* Read from the bus thread while the loop writes: single words, and a glance is all it is. */
+	/* In the thread of the bus, while the loop goes on: each word is whole, a glance is all it is. */
 	for (int i = 0; i < N_CHILDREN; i++) {
 		const struct child *child = &supervisor->children[i];
 		const int pid = child->pid;
@@ -303,8 +303,8 @@ static void announce_when_ready(struct supervisor *supervisor)
 
 static void certificate_h(int err, json_t *data, void *arg)
 {
-	(void)data;
 	(void)arg;
+	json_decref(data);
 	if (err)
 		log_error("run.reload", "the switch keeps the certificate that it has", kv_err(err));
 }

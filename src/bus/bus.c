@@ -218,7 +218,7 @@ static void waiter_answer(int err, json_t *data, void *arg)
 
 	pthread_mutex_lock(&waiter->lock);
 	waiter->err = err;
-	waiter->data = json_incref(data);
+	waiter->data = data;
 	waiter->is_done = true;
 	pthread_cond_signal(&waiter->cond);
 	pthread_mutex_unlock(&waiter->lock);

@@ -27,7 +27,9 @@ struct bus_hub; /* the embedded server, inside `aoide run` */
 /* Called in the bus thread. data is borrowed. reply: NULL for events; else answer with bus_reply(). */
 struct bus_reply;
 typedef void(bus_msg_h)(const char *subject, json_t *data, struct bus_reply *reply, void *arg);
-typedef void(bus_answer_h)(int err, json_t *data, void *arg); /* -ETIMEDOUT, -EUNAVAILABLE (nobody serves it) */
+/* -ETIMEDOUT, -EUNAVAILABLE (nobody serves it). data, or NULL, is the handler's from now on: one thread at a time
+ * may look at a tree of JSON. */
+typedef void(bus_answer_h)(int err, json_t *data, void *arg);
 
 int bus_connect(struct bus **ret, const char *socket_path, const char *client_name);
 void bus_close(struct bus *bus); /* waits for the thread */

@@ -180,7 +180,6 @@ static void answer(struct bus *bus, const struct frame *frame)
 	if (!data && !err)
 		err = -EIO;
 	pending->answer_h(err, data, pending->arg);
-	json_decref(data);
 	free(pending);
 }
 

@@ -66,6 +66,7 @@ struct audio_jobs {
 /* A switch that does not run loads everything when it starts. */
 static void reloaded_h(int err, json_t *data, void *arg)
 {
+	json_decref(data);
 	if (err)
 		log_debug("jobs.audio", "the switch did not confirm", kv_err(err));
 }

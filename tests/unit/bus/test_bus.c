@@ -230,6 +230,7 @@ static void answer_count_h(int err, json_t *data, void *arg)
 
 	atomic_fetch_add(&heard->sum, err ? err : js_int(data, "n", 0));
 	atomic_fetch_add(&heard->n, 1);
+	json_decref(data);
 }
 
 static void the_death_of_the_server_is_answered_at_once(void **state)
