@@ -14,6 +14,7 @@
  * the other hears as that tone.
  */
 #define LOUD     8000.0
+#define SRTP_TAG_BYTES 16
 #define MAX_HELD (48000 * 4)
 
 /* A phone that speaks a tone in one codec, and understands the same one. */
@@ -30,6 +31,7 @@ struct talker {
 	struct codec_dec *dec;
 	size_t spoken;     /* samples */
 	uint64_t next_ms;
+	struct srtp *tx, *rx; /* of an encrypted call */
 	bool paused;  /* sends nothing */
 	bool silent;  /* sends silence */
 
@@ -106,18 +108,48 @@ static void talker_close(struct talker *t)
 	phone_close(&t->phone);
 	codec_enc_free(t->enc);
 	codec_dec_free(t->dec);
+	mem_deref(t->tx);
+	mem_deref(t->rx);
 	free(t->pcm);
+}
+
+/* The two sides of a call have suites of their own. */
+static void talker_encrypt(struct talker *t, uint8_t seed)
+{
+	static const struct {
+		enum media_suite media;
+		enum srtp_suite re;
+	} suites[] = {
+		{ MEDIA_AES_CM_128_HMAC_SHA1_80, SRTP_AES_CM_128_HMAC_SHA1_80 },
+		{ MEDIA_AEAD_AES_256_GCM, SRTP_AES_256_GCM },
+	};
+	enum media_suite suite = suites[seed % 2].media;
+	enum srtp_suite re = suites[seed % 2].re;
+	size_t len = media_suite_key_len(suite);
+	uint8_t ours[64], theirs[64];
+
+	assert_true(len <= sizeof(ours));
+	memset(ours, seed, len);
+	memset(theirs, seed ^ 0x55, len);
+	assert_int_equal(srtp_alloc(&t->tx, re, theirs, len, 0), 0);
+	assert_int_equal(srtp_alloc(&t->rx, re, ours, len, 0), 0);
+	media_set_secure(t->leg.stream, &(struct media_secure){ .mode = MEDIA_SDES, .suite_tx = suite,
+								.suite_rx = suite, .key_tx = ours,
+								.key_rx = theirs });
 }
 
 static void send_payload(struct talker *t, const uint8_t *payload, size_t len, uint32_t span)
 {
-	uint8_t data[HDR_RTP_BYTES + CODEC_MAX_BYTES];
+	uint8_t data[HDR_RTP_BYTES + CODEC_MAX_BYTES + SRTP_TAG_BYTES];
+	struct mbuf mb = { .buf = data, .size = sizeof(data), .end = HDR_RTP_BYTES + len };
 
 	hdr_rtp_write(data, &(struct hdr_rtp){ .pt = t->pt, .seq = t->phone.seq++, .ts = t->phone.ts,
 					       .ssrc = t->phone.ssrc });
 	memcpy(data + HDR_RTP_BYTES, payload, len);
 	t->phone.ts += span;
-	phone_send_raw(t->phone.rtp, t->leg.port, data, HDR_RTP_BYTES + len);
+	if (t->tx)
+		assert_int_equal(srtp_encrypt(t->tx, &mb), 0);
+	phone_send_raw(t->phone.rtp, t->leg.port, data, mb.end);
 }
 
 static void speak_packet(struct talker *t)
@@ -137,12 +169,17 @@ static void speak_packet(struct talker *t)
 	send_payload(t, payload, (size_t)len, t->codec->clock_hz / 1000 * t->ptime_ms);
 }
 
-static void hear_packet(struct talker *t, const uint8_t *data, size_t len)
+static void hear_packet(struct talker *t, uint8_t *data, size_t len)
 {
+	struct mbuf mb = { .buf = data, .size = len, .end = len };
 	struct hdr_rtp hdr;
 	uint32_t span;
 	int n;
 
+	if (t->rx) {
+		assert_int_equal(srtp_decrypt(t->rx, &mb), 0);
+		len = mb.end;
+	}
 	assert_int_equal(hdr_rtp_parse(&hdr, data, len), 0);
 	if (hdr.pt == 101)
 		return;
@@ -231,14 +268,19 @@ static void assert_hears(const struct talker *t, double tone_hz)
 	assert_true(hears(t, tone_hz, true));
 }
 
+static void pair_connect(struct talker *a, struct talker *b, uint32_t ptime_a, uint32_t ptime_b)
+{
+	talker_remote(a, ptime_a);
+	talker_remote(b, ptime_b);
+	media_bridge(a->leg.stream, b->leg.stream);
+}
+
 static void pair_open(struct fix *fix, struct talker *a, enum media_codec ca, struct talker *b,
 		      enum media_codec cb, uint32_t ptime_a, uint32_t ptime_b)
 {
 	talker_open(fix, a, ca, ptime_a, 440, NULL);
 	talker_open(fix, b, cb, ptime_b, 1000, &a->leg);
-	talker_remote(a, ptime_a);
-	talker_remote(b, ptime_b);
-	media_bridge(a->leg.stream, b->leg.stream);
+	pair_connect(a, b, ptime_a, ptime_b);
 }
 
 #define AT_ONCE 10 /* calls: a loaded machine with sanitizers carries not many more */
@@ -292,7 +334,7 @@ static void check_stats(struct talker *t, const struct talker *other)
 }
 
 /* Every codec with every other. */
-static void every_codec_hears_every_other(void **state)
+static void every_pair(struct fix *fix, bool encrypted)
 {
 	struct talker *all = calloc(2 * AT_ONCE, sizeof(*all));
 	size_t n = 0, pairs = 0;
@@ -303,7 +345,13 @@ static void every_codec_hears_every_other(void **state)
 			if (!codec_find(numbers[i].codec, numbers[i].clock_hz) ||
 			    !codec_find(numbers[k].codec, numbers[k].clock_hz))
 				continue; /* built without it */
-			pair_open(*state, &all[n], numbers[i].codec, &all[n + 1], numbers[k].codec, 20, 20);
+			talker_open(fix, &all[n], numbers[i].codec, 20, 440, NULL);
+			talker_open(fix, &all[n + 1], numbers[k].codec, 20, 1000, &all[n].leg);
+			if (encrypted) {
+				talker_encrypt(&all[n], 0x11);
+				talker_encrypt(&all[n + 1], 0x22);
+			}
+			pair_connect(&all[n], &all[n + 1], 20, 20);
 			n += 2;
 			pairs++;
 			if (n < 2 * AT_ONCE)
@@ -315,6 +363,16 @@ static void every_codec_hears_every_other(void **state)
 		run_calls(all, n, check_stats);
 	assert_true(pairs >= 28);
 	free(all);
+}
+
+static void every_codec_hears_every_other(void **state)
+{
+	every_pair(*state, false);
+}
+
+static void every_codec_hears_every_other_encrypted(void **state)
+{
+	every_pair(*state, true);
 }
 
 static void check_lengths(struct talker *t, const struct talker *other)
@@ -678,6 +736,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_codec_hears_every_other, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(every_codec_hears_every_other_encrypted, fix_setup,
+						fix_teardown),
 		cmocka_unit_test_setup_teardown(each_side_has_its_packet_length, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(packets_pass_again_when_formats_meet, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(the_sender_changes_its_codec, fix_setup, fix_teardown),
