@@ -220,6 +220,7 @@ struct reader {
 	const struct sch_field *columns[MAX_COLUMNS];
 	size_t n_columns;
 	char cell[MAX_CELL];
+	bool bad_text, surplus; /* of the row: bytes that are no UTF-8 text; cells beyond the header's */
 	json_t *errors;
 	int64_t created, updated, failed, rows;
 };
@@ -240,10 +241,20 @@ static bool is_separator(const struct reader *r, char c)
 	return r->separator && c == r->separator;
 }
 
-/* One cell into r->cell. Returns 1 when more of the row follows, 0 at its end, or an error. */
+static bool is_utf8(const char *text)
+{
+	json_t *value = json_string(text); /* refuses what is none */
+
+	json_decref(value);
+	return value;
+}
+
+/* One cell into r->cell. Returns 1 when more of the row follows, 0 at its end, or an error after which
+ * nobody can say where the next row begins. */
 static int read_cell(struct reader *r)
 {
 	size_t n = 0;
+	bool plain = true;
 	bool quoted = r->p < r->end && *r->p == '"';
 
 	if (quoted)
@@ -263,13 +274,14 @@ static int read_cell(struct reader *r)
 			break;
 		if (n + 1 >= sizeof(r->cell))
 			return -EMSGSIZE;
+		plain = plain && c > 0;
 		r->cell[n++] = c;
 	}
 	r->cell[n] = '\0';
 	if (quoted)
 		return -EINVAL; /* the file ends inside quotes */
-	if (memchr(r->cell, 0, n))
-		return -EINVAL;
+	if (!plain && (memchr(r->cell, 0, n) || !is_utf8(r->cell)))
+		r->bad_text = true;
 	if (r->p < r->end && is_separator(r, *r->p)) {
 		r->p++;
 		return 1;
@@ -284,14 +296,17 @@ static int read_cell(struct reader *r)
 /* 0: there is one column, whatever its cells hold. */
 static char detect_separator(const char *text, const char *end)
 {
-	size_t commas = 0, semicolons = 0;
+	size_t commas = 0, semicolons = 0, tabs = 0;
 
 	for (; text < end && *text != '\n'; text++) {
 		commas += *text == ',';
 		semicolons += *text == ';';
+		tabs += *text == '\t';
 	}
-	if (!commas && !semicolons)
+	if (!commas && !semicolons && !tabs)
 		return 0;
+	if (tabs > commas && tabs > semicolons)
+		return '\t';
 	return semicolons >= commas ? ';' : ',';
 }
 
@@ -340,6 +355,8 @@ static int read_header(struct reader *r)
 		more = read_cell(r);
 		if (more < 0)
 			return more;
+		if (r->bad_text)
+			return -EILSEQ;
 		if (r->n_columns >= MAX_COLUMNS)
 			return -E2BIG;
 		f = column_field(r, r->cell); /* a second one of the same name is refused */
@@ -445,6 +462,7 @@ static int read_row(json_t **body, struct reader *r)
 	bool any = false;
 
 	r->line++;
+	r->bad_text = r->surplus = false;
 	for (size_t i = 0; !err && more > 0; i++) {
 		const struct sch_field *f = i < r->n_columns ? r->columns[i] : NULL;
 
@@ -453,11 +471,12 @@ static int read_row(json_t **body, struct reader *r)
 			err = more;
 			break;
 		}
-		any = any || r->cell[0];
+		any = any || r->cell[0] || r->bad_text;
+		r->surplus = r->surplus || (i >= r->n_columns && r->cell[0]);
 		/* Secrets cannot be cleared by a file: exports do not have them. */
-		if (f && (r->cell[0] || !sch_is_secret(f->type)) &&
+		if (f && !r->bad_text && (r->cell[0] || !sch_is_secret(f->type)) &&
 		    json_object_set_new(row, f->name, cell_value(r, f)))
-			err = -EINVAL; /* text that is not UTF-8 */
+			err = -ENOMEM;
 	}
 	if (err || !any) {
 		json_decref(row);
@@ -538,17 +557,34 @@ static int import_row(struct reader *r, const json_t *body)
 	return err;
 }
 
+/* What cannot be read. err: -EMSGSIZE and -EINVAL end the reading, -EILSEQ is of one row. */
 static int bad_text(struct reader *r, int err)
 {
 	struct sch_ctx *ctx = r->ctx;
 
 	r->failed++;
+	if (err == -EMSGSIZE)
+		return add_error(r, "", "malformed",
+				 SCH_TR(ctx, "Una cella è troppo lunga: controllare le virgolette. Da qui in poi non si è letto nulla.",
+					"A cell is too long: check the quotes. Nothing was read from here on."));
+	if (err == -EINVAL)
+		return add_error(r, "", "malformed",
+				 SCH_TR(ctx, "Le virgolette di questa riga non si chiudono: controllarle. Da qui in poi non si è letto nulla.",
+					"The quotes of this row are not closed: check them. Nothing was read from here on."));
 	return add_error(r, "", "malformed",
-			 err == -EMSGSIZE ?
-				 SCH_TR(ctx, "Una cella è troppo lunga: controllare le virgolette.",
-					"A cell is too long: check the quotes.") :
-				 SCH_TR(ctx, "La riga non si può leggere: controllare virgolette e codifica (UTF-8).",
-					"The row cannot be read: check quotes and encoding (UTF-8)."));
+			 SCH_TR(ctx, "La riga non si può leggere: salvare il file con codifica UTF-8.",
+				"The row cannot be read: save the file in UTF-8."));
+}
+
+static int too_many_cells(struct reader *r)
+{
+	struct sch_ctx *ctx = r->ctx;
+
+	r->rows++;
+	r->failed++;
+	return add_error(r, "", "too_many_cells",
+			 SCH_TR(ctx, "La riga ha più celle dell'intestazione: mettere tra virgolette il testo che contiene il separatore.",
+				"The row has more cells than the header: put text that holds the separator in quotes."));
 }
 
 static int import_rows(struct reader *r)
@@ -565,6 +601,10 @@ static int import_rows(struct reader *r)
 			continue;
 		if (r->rows >= SCH_CSV_MAX_ROWS)
 			err = -E2BIG;
+		else if (r->bad_text)
+			err = bad_text(r, -EILSEQ);
+		else if (r->surplus)
+			err = too_many_cells(r);
 		else
 			err = import_row(r, body);
 		json_decref(body);
@@ -592,7 +632,7 @@ static int run(struct reader *r, enum sch_import mode)
 	err = sch_batch_begin(r->ctx, sch_scope_id(r->ctx, r->entity));
 	if (!err)
 		err = read_header(r);
-	if (err == -EINVAL || err == -EMSGSIZE)
+	if (err == -EINVAL || err == -EMSGSIZE || err == -EILSEQ)
 		err = bad_text(r, err);
 	else if (!err && r->failed >= 0)
 		err = import_rows(r);
@@ -632,6 +672,8 @@ int sch_csv_import(struct sch_ctx *ctx, const struct sch_entity *entity, enum sc
 	r->errors = json_array();
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		r->p += 3;
+	for (; r->p < r->end && (*r->p == '\r' || *r->p == '\n'); r->p++)
+		r->line += *r->p == '\n'; /* empty rows before the header (D-368) */
 	r->separator = detect_separator(r->p, r->end);
 	err = r->errors ? run(r, mode) : -ENOMEM;
 	ctx->n_problems = err == -EINVAL ? ctx->n_problems : 0;

@@ -42,7 +42,9 @@ static int validate_bool(json_t **out, struct sch_ctx *ctx, const struct sch_fie
 		const char *word;
 		bool value;
 	} words[] = { { "true", true }, { "false", false }, { "1", true },  { "0", false },
-		      { "sì", true },  { "si", true },     { "yes", true }, { "no", false } };
+		      { "sì", true },  { "si", true },     { "yes", true }, { "no", false },
+		      /* what an Italian spreadsheet makes of true and false in a CSV file */
+		      { "vero", true }, { "falso", false } };
 	const char *text = json_string_value(in);
 
 	if (json_is_boolean(in))

@@ -183,10 +183,10 @@ static int read_calls(struct reading *reading, struct cdr_query *query)
 static int answer_calls(struct rest *rest, const char *format_name, struct cdr_query *query)
 {
 	const char *category = web_arg(rest->req, "category", NULL);
-	const char *separator = web_arg(rest->req, "separator", ",");
 	struct reading *reading;
 	enum cdr_format format;
 	const char *ctype;
+	char separator;
 	int err;
 
 	if (cdr_format_parse(&format, format_name))
@@ -194,11 +194,9 @@ static int answer_calls(struct rest *rest, const char *format_name, struct cdr_q
 				    REST_TEXT(rest,
 					      "Formato sconosciuto: usare summary, detailed, v3_compat, blues_out o blues.",
 					      "Unknown format: use summary, detailed, v3_compat, blues_out or blues."));
-	if (strlen(separator) != 1 || !strchr(",;\t", *separator))
-		return rest_problem(rest, -EBADPATH, "unknown_separator",
-				    REST_TEXT(rest,
-					      "separator: usare virgola, punto e virgola o tabulazione.",
-					      "separator: use a comma, a semicolon or a tab."));
+	err = rest_separator(rest, &separator);
+	if (err)
+		return err;
 	if (rest->repr == REPR_TEXT && format != CDR_BLUES && format != CDR_BLUES_OUT)
 		return -ENOTACCEPTABLE;
 	reading = calloc(1, sizeof(*reading));
@@ -207,7 +205,7 @@ static int answer_calls(struct rest *rest, const char *format_name, struct cdr_q
 	reading->rest = rest;
 	reading->needs_details = format == CDR_DETAILED;
 	reading->printer = (struct cdr_printer){ .format = format, .repr = rest->repr,
-						 .category = category, .separator = *separator,
+						 .category = category, .separator = separator,
 						 .bom = !strcmp(web_arg(rest->req, "bom", ""), "true"),
 						 .with_tenant = !rest->who->user.tenant_id };
 	cdr_print_begin(&reading->printer);

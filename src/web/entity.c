@@ -590,25 +590,38 @@ int rest_settings_patch(struct rest *rest)
 
 /* ------------------------------------------------------------------ CSV */
 
-int rest_entity_export(struct rest *rest)
+int rest_separator(struct rest *rest, char *ret)
 {
 	const char *separator = web_arg(rest->req, "separator", ",");
+
+	/* A bare ; in an address ends the argument, so it arrives empty. */
+	if (strlen(separator) != 1 || !strchr(",;\t", *separator))
+		return rest_problem(rest, -EBADPATH, "unknown_separator",
+				    REST_TEXT(rest,
+					      "separator: usare virgola, punto e virgola (%%3B nell'indirizzo) o tabulazione (%%09).",
+					      "separator: use a comma, a semicolon (%%3B in the address) or a tab (%%09)."));
+	*ret = *separator;
+	return 0;
+}
+
+int rest_entity_export(struct rest *rest)
+{
 	bool secrets = flag(rest, "secrets");
 	struct sch_query query;
 	struct sch_out out = { 0 };
 	struct web_text text;
-	char name[64];
+	char name[64], separator;
 	bool paged;
 	int err = read_query(rest, &query, &paged);
 
+	if (!err)
+		err = rest_separator(rest, &separator);
 	if (err)
 		return err;
-	if (strlen(separator) != 1 || !strchr(",;\t", *separator))
-		return bad_arg(rest, "separator");
 	if (secrets && principal_level(rest->who, rest->entity->permission) < SCH_LEVEL_WRITE)
 		return -EFORBIDDEN;
 	query.page_size = 0; /* every row of the filter (D-213) */
-	err = sch_csv_export(&rest->ctx, rest->entity, &query, *separator, flag(rest, "bom"), secrets,
+	err = sch_csv_export(&rest->ctx, rest->entity, &query, separator, flag(rest, "bom"), secrets,
 			     &out);
 	if (err) {
 		sch_out_free(&out);

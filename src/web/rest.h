@@ -116,6 +116,8 @@ int rest_answer_object(struct rest *rest, int status, int64_t id);
 void rest_written(struct rest *rest, int64_t id, const char *action);
 /* The id of the object that the path names: by id on /api/pbx/v2/, by its natural key on /rest/. */
 int rest_resolve(struct rest *rest, const char *key, int64_t *id);
+/* ?separator= of a CSV answer; a comma unless told. */
+int rest_separator(struct rest *rest, char *ret);
 
 /* Sets an ETag from the answer's bytes and turns the answer into a 304 if the client has it. */
 void rest_etag(struct rest *rest, int64_t revision);

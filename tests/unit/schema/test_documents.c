@@ -155,6 +155,33 @@ static void csv_is_imported_as_people_write_it(void **state)
 	assert_int_equal(count(ctx, "extension"), 2);
 	json_decref(r);
 
+	/* What an Italian spreadsheet makes of it: empty rows before, VERO and FALSO, tabs. */
+	r = import(ctx, "extension", SCH_IMPORT_ALL_OR_NOTHING,
+		   "\r\n\r\nnumber\tenabled\r\n101\tFALSO\r\n102\tVERO\r\n");
+	assert_int_equal(json_array_size(json_object_get(r, "errors")), 0);
+	assert_int_equal(num(r, "updated"), 2);
+	json_decref(r);
+	OK(sch_resolve(ctx, sch_find("extension"), "101", &id));
+	row = get(ctx, "extension", id);
+	assert_true(json_is_false(json_object_get(row, "enabled")));
+	json_decref(row);
+
+	/* A row that is not UTF-8, and one whose text has the separator, harm nobody else. */
+	r = import(ctx, "extension", SCH_IMPORT_VALID_ROWS,
+		   "number,department\n105,Qualit\xe0\n106,Vendite, Nord\n107,\"Vendite, Nord\"\n108,x,\n");
+	assert_int_equal(num(r, "created"), 2);
+	assert_int_equal(num(r, "failed"), 2);
+	assert_int_equal(num(json_array_get(json_object_get(r, "errors"), 0), "row"), 2);
+	assert_string_equal(str(json_array_get(json_object_get(r, "errors"), 0), "code"), "malformed");
+	assert_int_equal(num(json_array_get(json_object_get(r, "errors"), 1), "row"), 3);
+	assert_string_equal(str(json_array_get(json_object_get(r, "errors"), 1), "code"),
+			    "too_many_cells");
+	json_decref(r);
+	r = import(ctx, "extension", SCH_IMPORT_VALID_ROWS, "number,Qualit\xe0\n109,x\n");
+	assert_int_equal(num(r, "created"), 0);
+	assert_int_equal(num(r, "failed"), 1);
+	json_decref(r);
+
 	r = import(ctx, "account", SCH_IMPORT_ALL_OR_NOTHING,
 		   "username,extension,acl_source_ip,audio_codecs\n"
 		   "p1,101,192168001010,\"PCMA,G722\"\n");
@@ -284,6 +311,7 @@ static void names_with_separators_survive(void **state)
 		   "'department':'+39,x'}");
 	expect_same_again(ctx, "extension", ',', 1);
 	expect_same_again(ctx, "extension", ';', 1);
+	expect_same_again(ctx, "extension", '\t', 1);
 	OK(sch_csv_export(ctx, sch_find("extension"), &(struct sch_query){ 0 }, ',', false, false, &text));
 	assert_non_null(strstr(text.text, ",+39333,")); /* a number, no formula */
 	assert_non_null(strstr(text.text, "\"'+39,x\""));
