@@ -1,9 +1,10 @@
 // Start, stop and where the data live (issue: foundation, points 2, 3 and 5).
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createSocket } from 'node:dgram';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 import { Baresip } from './lib/baresip.js';
@@ -11,7 +12,7 @@ import { MiniPhone } from './lib/miniphone.js';
 import { Pbx, aoideBinary } from './lib/pbx.js';
 import { freePorts, rtpRange } from './lib/ports.js';
 import { Postgres } from './lib/postgres.js';
-import { Proc } from './lib/proc.js';
+import { Proc, run } from './lib/proc.js';
 import { until } from './lib/wait.js';
 
 async function two(pbx: Pbx): Promise<[MiniPhone, MiniPhone]> {
@@ -75,6 +76,21 @@ describe('start', () => {
       }
     });
   }
+});
+
+describe('as a service', () => {
+  test.skipIf(!existsSync('/usr/bin/systemd-analyze'))('the systemd of this machine understands every line of the unit', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'aoide-unit-'));
+    try {
+      const unit = readFileSync(resolve(fileURLToPath(import.meta.url), '../../../deploy/aoide.service'), 'utf8');
+      writeFileSync(join(dir, 'aoide.service'), unit.replace('@PREFIX@/bin/aoide', aoideBinary));
+      const { output } = await run('systemd-analyze', ['verify', '--man=no', join(dir, 'aoide.service')]);
+      // Of the machine's own units it may tell what it likes.
+      expect(output.split('\n').filter((line) => line.includes('aoide'))).toEqual([]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
 });
 
 describe('PostgreSQL', () => {
