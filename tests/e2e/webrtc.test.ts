@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { afterAll, afterEach, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
+import { LossyWire } from './lib/lossywire.js';
 import { MiniPhone } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
 import { WebPhone } from './lib/webphone.js';
@@ -302,6 +303,36 @@ describe('sound and pictures on one transport (RFC 9143)', () => {
       await b.waitEvent('ended');
     });
   }
+
+  test('packets that are lost on the way to and from the PBX come again between the browsers (RFC 4588)', async ({ pbx }) => {
+    await makeWebRtc(pbx, '103', { video_codecs: ['VP8'] });
+    await makeWebRtc(pbx, '104', { video_codecs: ['VP8'] });
+    const [a, b] = [await browser(pbx, '103', 1000), await browser(pbx, '104', 700)];
+    const ways = [[a, await LossyWire.open()], [b, await LossyWire.open()]] as const;
+    try {
+      for (const [one, wire] of ways) await one.goBy(wire);
+      await a.call('104', { ...video, bundle: 'max-bundle' });
+      await b.waitEvent('session remote');
+      await b.answer({ ...video, bundle: 'max-bundle' });
+      for (const [one, wire] of ways) wire.to = Number((await one.waitEvent('port')).split(' ')[1]);
+      await a.waitEvent('confirmed');
+      await Promise.all([a.hears(700), b.hears(1000)]);
+      for (const [one] of ways) await until('pictures', async () => (await one.stats()).frames > 10);
+      for (const [one, wire] of ways)
+        wire.payloadTypes = [...(await one.remoteSdp()).matchAll(/^a=rtpmap:(\d+) VP8/gm)].map((m) => Number(m[1]));
+      for (const [one, wire] of ways) {
+        await until('packets are lost both ways', () => wire.lost.up > 5 && wire.lost.down > 5, 30_000);
+        await until('they are asked for and sent again', async () => (await one.stats()).repeated > 5, 30_000);
+        await until('what was lost is there', async () => (await one.stats()).repaired > 5, 30_000);
+        const seen = (await one.stats()).frames;
+        await until('pictures go on', async () => (await one.stats()).frames > seen + 10);
+      }
+      await a.hangup();
+      await b.waitEvent('ended');
+    } finally {
+      for (const [, wire] of ways) wire.close();
+    }
+  });
 
   test('hold and back with both on one transport', async ({ pbx }) => {
     await makeWebRtc(pbx, '103', { video_codecs: ['VP8', 'H264'] });

@@ -83,6 +83,13 @@ window.phone = {
       };
       if (session.connection) watch(session.connection);
       session.on('peerconnection', (e) => watch(e.peerconnection));
+      // The PBX's port is that of a wire in between.
+      if (this.wirePort) session.on('sdp', (e) => {
+        if (e.originator === 'remote') e.sdp = e.sdp.replace(/(a=candidate:\S+ 1 udp \d+ \S+ )(\d+)/gi, (all, head, port) => {
+          this.events.push('port ' + port);
+          return head + this.wirePort;
+        });
+      });
       // Another certificate than the one that the handshake will show.
       if (this.forge) session.on('sdp', (e) => {
         if (e.originator === 'local') e.sdp = e.sdp.replace(/(a=fingerprint:sha-256 )../g, (all, head) => head + (all.endsWith('00') ? '01' : '00'));
@@ -132,6 +139,7 @@ window.phone = {
   },
   with(more) {
     this.lossy = Boolean(more && more.lossy);
+    this.wirePort = (more && more.wirePort) || this.wirePort;
     return { mediaConstraints: { ...this.media, ...((more && more.media) || {}) },
       pcConfig: { iceServers: (more && more.stun) ? [{ urls: more.stun }] : [], bundlePolicy: (more && more.bundle) || 'balanced',
         ...(this.lossy ? { encodedInsertableStreams: true } : {}) } };
@@ -150,15 +158,15 @@ window.phone = {
     return lines;
   },
   async stats() {
-    const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0, sent: 0, asked: 0, codec: '' };
+    const out = { remote: '', dtls: '', srtp: '', bytes: 0, frames: 0, transports: 0, sent: 0, asked: 0, codec: '', repeated: 0, repaired: 0 };
     const codecs = new Map();
     for (const one of (await this.pc.getStats()).values()) {
       if (one.type === 'transport') { out.transports++; out.dtls = one.dtlsState; out.srtp = one.srtpCipher || ''; }
       if (one.type === 'inbound-rtp' && one.kind === 'audio') out.bytes += one.bytesReceived;
       if (one.type === 'codec') codecs.set(one.id, one.mimeType);
-      if (one.type === 'inbound-rtp' && one.kind === 'video') { out.frames += one.framesDecoded || 0; out.codec = one.codecId; }
+      if (one.type === 'inbound-rtp' && one.kind === 'video') { out.frames += one.framesDecoded || 0; out.codec = one.codecId; out.repaired += one.retransmittedPacketsReceived || 0; }
       // How often the other side asked for a whole picture or a packet again.
-      if (one.type === 'outbound-rtp' && one.kind === 'video') { out.sent += one.framesSent || 0; out.asked += (one.pliCount || 0) + (one.firCount || 0) + (one.nackCount || 0); }
+      if (one.type === 'outbound-rtp' && one.kind === 'video') { out.sent += one.framesSent || 0; out.asked += (one.pliCount || 0) + (one.firCount || 0) + (one.nackCount || 0); out.repeated += one.retransmittedPacketsSent || 0; }
     }
     out.codec = codecs.get(out.codec) || '';
     return out;
@@ -167,8 +175,8 @@ window.phone = {
 `;
 
 export type WebPhoneOptions = { origin: string; url: string; username: string; secret: string; domain: string; toneHz: number };
-export type WebCall = { stun?: string; bundle?: 'balanced' | 'max-bundle' | 'max-compat'; forge?: boolean; lossy?: boolean; media?: Record<string, unknown> };
-export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number; sent: number; asked: number; codec: string };
+export type WebCall = { stun?: string; bundle?: 'balanced' | 'max-bundle' | 'max-compat'; forge?: boolean; lossy?: boolean; wirePort?: number; media?: Record<string, unknown> };
+export type WebStats = { dtls: string; srtp: string; bytes: number; frames: number; transports: number; sent: number; asked: number; codec: string; repeated: number; repaired: number };
 
 type PagePhone = {
   events: string[];
@@ -177,6 +185,7 @@ type PagePhone = {
   answer(more: WebCall): void;
   heardHz(): number;
   lose: boolean;
+  wirePort: number;
   facts(): Promise<string[]>;
   stats(): Promise<WebStats>;
   session: {
@@ -275,6 +284,11 @@ export class WebPhone {
   /** Of a call with `lossy`: pictures that arrive disappear before they are decoded. */
   async losePictures(on: boolean): Promise<void> {
     await this.page.evaluate((value) => { phone.lose = value; }, on);
+  }
+
+  /** Before a call comes: it will go by this wire. */
+  async goBy(wire: { port: number }): Promise<void> {
+    await this.page.evaluate((value) => { phone.wirePort = value; }, wire.port);
   }
 
   async sendDigits(digits: string): Promise<void> {
