@@ -99,20 +99,26 @@ static int prepare_offers(struct call *call)
 }
 
 /* Phones that talk to each other directly need a codec in common; else the PBX stays between. */
-static int prepare(struct call *call)
+static int prepare(struct call *call, size_t first)
 {
+	bool was_direct = false;
 	int err = prepare_offers(call);
 
-	if (err != -ENOTSUP || !call->a->direct)
+	if (err != -ENOTSUP)
 		return err;
 
 	for (struct le *le = call->legs.head; le; le = le->next) {
 		struct leg *leg = le->data;
 
+		if (leg == call->a || leg->target < first)
+			continue;
+		was_direct |= leg->direct;
 		leg->direct = false;
 	}
+	if (!first)
+		call->a->direct = false;
 
-	return prepare_offers(call);
+	return was_direct ? prepare_offers(call) : err;
 }
 
 static int open_streams(struct call *call)
@@ -243,11 +249,10 @@ int dial_invite(struct leg *leg, const struct dial_target *target, const struct 
 	return err;
 }
 
-static int add_leg(struct dial *dial, size_t index, const struct snap_extension *callee)
+static int add_leg(struct dial *dial, size_t index, const struct snap_extension *callee, bool direct)
 {
 	const struct dial_target *target = &dial->targets[index];
 	struct call *call = dial->call;
-	const struct snap_account *from = call->a->account;
 	struct leg *leg = NULL;
 	int err;
 
@@ -265,8 +270,7 @@ static int add_leg(struct dial *dial, size_t index, const struct snap_extension 
 		return err;
 	}
 
-	leg->direct = call->a->direct && target->account->direct_media && !target->account->nat &&
-		      from->direct_media;
+	leg->direct = direct;
 	leg_count(leg, callee);
 	return 0;
 }
@@ -295,17 +299,20 @@ static int set_out(struct dial *dial, size_t first, const struct snap_extension 
 {
 	struct call *call = dial->call;
 	const struct dial_identity identity = call_shown_caller(call);
+	const bool direct = all_direct(call, dial->targets + first, dial->n_targets - first);
 	int err;
 
+	if (!first)
+		call->a->direct = direct;
 	for (size_t i = first; i < dial->n_targets; i++) {
-		err = add_leg(dial, i, callee);
+		err = add_leg(dial, i, callee, direct);
 		if (err)
 			log_warn("call.leg_failed", "a contact cannot be called",
 				 kv_text("linkedid", call->linkedid),
 				 kv_text("account", dial->targets[i].account->username), kv_err(err));
 	}
 
-	err = prepare(call);
+	err = prepare(call, first);
 	if (err && err != -ENOTSUP)
 		return err;
 	err = open_streams(call);
@@ -446,13 +453,32 @@ static const char *offer_text(struct call *call, struct leg *leg, const struct s
 	return text;
 }
 
+/* Forwards ring beside each other some directly, some through the PBX: the caller's side is as the one's that
+ * it hears. May wait for ports. */
+static int stand_between(struct call *call, const struct leg *leg)
+{
+	struct leg *a = call->a;
+	int err;
+
+	if (a->direct == leg->direct || a->state == LEG_UP)
+		return 0;
+
+	a->direct = leg->direct;
+	if (a->direct) {
+		leg_media_close(a);
+		return 0;
+	}
+	err = a->remote ? leg_media_open(a, a->remote) : 0;
+	return err ? err : call_wait_streams(call, clk_mono_ms() + STREAMS_WAIT_MS);
+}
+
 /* The callee's description reaches the caller's side; returns the text for the caller, or NULL. */
 static const char *relay_description(struct call *call, struct leg *leg, struct sdesc *desc)
 {
 	struct leg *a = call->a;
 	const char *text;
 
-	if (leg_secure_check(leg, desc))
+	if (leg_secure_check(leg, desc) || stand_between(call, leg))
 		return NULL;
 	leg_media_remote(leg, desc);
 	if (a->remote && !a->we_offered) {
@@ -611,9 +637,8 @@ static bool ring_beside(struct dial *dial, const struct leg *leg, const char *nu
 	struct dial_beside more = { .n = 0 };
 	int err;
 
-	/* Phones that talk to each other directly have agreed without us. */
 	if (!dial->n_alive || !dial->opts->beside_h || !by || dial->n_beside == BESIDE_MAX ||
-	    !call->a || call->a->direct || dial->opts->beside_h(&more, call, number))
+	    !call->a || dial->opts->beside_h(&more, call, number))
 		return false;
 
 	err = is_called(dial, more.callee) ? -EALREADY : add_targets(dial, &more);
@@ -796,7 +821,6 @@ int call_dial(struct call *call, const struct dial_target *targets, size_t n,
 	struct call_event *event;
 	int err;
 
-	call->a->direct = all_direct(call, targets, n);
 	err = set_out(&dial, 0, opts->callee);
 	if (err && err != -EHANGUP) {
 		cancel_all_but(&dial, NULL, 0);

@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect } from 'vitest';
 import { stopPbx, test } from './lib/fixtures.js';
 import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
-import { closePhones, phone } from './lib/phones.js';
+import { closePhones, phone, withAccount } from './lib/phones.js';
 import { header, method, status, type SipMessage } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
@@ -183,6 +183,36 @@ describe('several phones of an extension', () => {
         expect(path.map((step) => [step.detail_destination_num, step.detail_exit_cause, step.detail_answered_by]))
           .toEqual(who === '102' ? [['102', 'NCC', '102']] : [['102', 'CFWD', ''], ['103', 'NCC', '103']]);
       } finally {
+        await two(pbx, null);
+      }
+    });
+  }
+
+  for (const [who, is103Direct] of [['102', true], ['103', true], ['102', false], ['103', false]] as const) {
+    test(`[TEL-46] with direct media, 103 ${is103Direct ? 'too' : 'without'}: both ring, ${who} takes it and sound has its way`, async ({ pbx }) => {
+      for (const one of ['101', '102', '103']) await withAccount(pbx, one, { direct_media: one !== '103' || is103Direct });
+      await two(pbx, 2);
+      try {
+        const [atDesk, elsewhere] = [rings(), rings()];
+        const desk = await phone(pbx, '102', atDesk);
+        await phone(pbx, '102', moved(['<sip:103@x>']));
+        const target = await phone(pbx, '103', elsewhere);
+        const caller = await phone(pbx, '101');
+        const pending = caller.call('102');
+        await until('both ring', () => atDesk.answer && elsewhere.answer);
+        (who === '102' ? atDesk : elsewhere).answer?.();
+        const call = await pending;
+        expect(call.status).toBe(200);
+        const other = (who === '102' ? desk : target).calls.at(-1) as MiniCall;
+        call.rtp.fill = 0x41;
+        other.rtp.fill = 0x42;
+        call.rtp.start();
+        other.rtp.start();
+        await until('both hear each other', () => call.rtp.heardFill === 0x42 && other.rtp.heardFill === 0x41);
+        expect(other.rtp.from === `127.0.0.1:${call.rtp.port}`).toBe(who === '102' || is103Direct);
+        await caller.hangup(call);
+      } finally {
+        for (const one of ['101', '102', '103']) await withAccount(pbx, one, { direct_media: null });
         await two(pbx, null);
       }
     });
