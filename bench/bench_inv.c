@@ -62,6 +62,7 @@ static void on_event(const struct inv_event *ev, void *arg)
 			(void)inv_ack(other->inv, sdp);
 		break;
 	case INV_EV_INFO:
+	case INV_EV_IDENTITY:
 	case INV_EV_REFER:
 		break;
 	}

@@ -157,6 +157,9 @@ struct pl;
 void call_post(struct call *call, enum call_event_type type, struct leg *leg, uint16_t scode,
 	       uint8_t q850, uint32_t branch, const struct pl *sdp, const struct pl *ctype,
 	       const struct pl *body);
+/* A request within the call (re-INVITE, UPDATE) says who the leg's party is: if that is another one than before,
+ * and is accepted at all (PLT-38), the partner's phone is told by UPDATE (D-091). */
+void call_connected(struct call *call, struct leg *leg, const struct sip_msg *msg);
 /* A key of the leg's phone was pressed: CALL_EV_DIGIT. Whoever calls this sees to "once". */
 void call_post_digit(struct call *call, struct leg *leg, char digit, uint32_t duration_ms,
 		     bool by_info);
@@ -197,6 +200,12 @@ struct dial_identity { /* who calls, as the phone shows it */
 };
 /* Sends the INVITE with leg->offer to a phone. Returns 0 or why not. */
 int dial_invite(struct leg *leg, const struct dial_target *target, const struct dial_identity *identity);
+
+/* Prints the header line that asserts who is on the other side, in the form of an enum snap_rpid; none when that
+ * is off. is_called: that one was called by leg's phone. */
+struct re_printf;
+int dial_print_identity(struct re_printf *pf, const struct leg *leg, const struct dial_identity *identity,
+			uint8_t mode, bool is_called);
 
 /*
  * In the fiber of call_originate(): rings, and who answers first becomes the caller (call->a).

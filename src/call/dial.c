@@ -147,17 +147,18 @@ static int print_party(struct re_printf *pf, const struct leg *leg, const char *
 			  &leg->local);
 }
 
-/* PLT-38, D-091: who calls, asserted by us. */
-static int print_identity(struct re_printf *pf, const struct leg *leg,
-			  const struct dial_identity *identity, uint8_t mode)
+/* PLT-38, D-091: who it is, asserted by us. */
+int dial_print_identity(struct re_printf *pf, const struct leg *leg, const struct dial_identity *identity,
+			uint8_t mode, bool is_called)
 {
 	static const struct {
-		const char *name, *params;
+		const char *name, *params[2];
 	} forms[] = {
-		[SNAP_RPID_RPID] = { "Remote-Party-ID", ";party=calling;screen=yes;privacy=off" },
-		[SNAP_RPID_PAI] = { "P-Asserted-Identity", "" },
+		[SNAP_RPID_RPID] = { "Remote-Party-ID",
+				     { ";party=calling;screen=yes;privacy=off",
+				       ";party=called;screen=yes;privacy=off" } },
+		[SNAP_RPID_PAI] = { "P-Asserted-Identity", { "", "" } },
 	};
-
 	int err;
 
 	if (mode == SNAP_RPID_OFF || mode >= sizeof(forms) / sizeof(forms[0]))
@@ -165,7 +166,7 @@ static int print_identity(struct re_printf *pf, const struct leg *leg,
 	err = re_hprintf(pf, "%s: ", forms[mode].name);
 	if (!err)
 		err = print_party(pf, leg, identity->number, identity->name);
-	return err ? err : re_hprintf(pf, "%s\r\n", forms[mode].params);
+	return err ? err : re_hprintf(pf, "%s\r\n", forms[mode].params[is_called]);
 }
 
 /* RFC 5806: who has sent the call on, the last one first. For phones only: no line gets it (CHG-SVC-03). */
@@ -195,7 +196,7 @@ struct headers { /* of an INVITE */
 static int print_headers(struct re_printf *pf, void *arg)
 {
 	const struct headers *headers = arg;
-	int err = print_identity(pf, headers->leg, headers->identity, headers->rpid_mode);
+	int err = dial_print_identity(pf, headers->leg, headers->identity, headers->rpid_mode, false);
 
 	return err ? err : print_diversions(pf, headers->leg);
 }

@@ -24,6 +24,7 @@ static void leg_destructor(void *arg)
 	mem_deref(leg->remote);
 	mem_deref(leg->local_desc);
 	mem_deref(leg->before.desc);
+	mem_deref(leg->said);
 	mem_deref(leg->offer);
 	mem_deref(leg->inv);
 }
@@ -165,6 +166,11 @@ void leg_inv_event(const struct inv_event *event, void *arg)
 
 	if (!leg->call)
 		return;
+
+	if (event->type == INV_EV_IDENTITY) {
+		call_connected(leg->call, leg, event->msg);
+		return;
+	}
 
 	if (event->type == INV_EV_INFO && leg_dtmf_info(leg, &event->ctype, &event->body))
 		return;

@@ -17,6 +17,7 @@
 struct call;
 struct engine;
 struct inv;
+struct inv_identity;
 struct leg_secure;
 struct room_guest;
 struct media_stream;
@@ -66,6 +67,7 @@ struct leg {
 	struct neg_lines lines;           /* of its partner, for each of its own */
 	uint64_t sdp_id, sdp_version;
 	uint32_t sdp_crc;                 /* of the text last sent; a change raises the version */
+	struct inv_identity *said;        /* who it has said to be since it was called; NULL nothing */
 	uint16_t scode;                   /* how it ended */
 	uint8_t q850;
 	bool q850_said;                   /* the peer told the cause itself */

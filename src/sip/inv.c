@@ -498,7 +498,7 @@ void inv_tx_response(int err, const struct sip_msg *msg, void *arg)
 			inv_on_invite_response(tx, err, msg);
 		else if (tx->method == INV_INVITE)
 			inv_on_reinvite_response(tx, err, msg);
-		else if (tx->method == INV_UPDATE)
+		else if (tx->method == INV_UPDATE && !tx->tells)
 			inv_on_update_response(tx, err, msg);
 		else if (msg)
 			(void)inv_retry(tx, msg);

@@ -35,6 +35,7 @@ enum inv_event_type {
 	INV_EV_ACK,	 /* UAS: ACK of our 2xx; sdp: answer to a delayed offer, or empty; unanswered:
 			    there was an offer */
 	INV_EV_INFO,	 /* INFO: ctype and body; answered 200 by us */
+	INV_EV_IDENTITY, /* a re-INVITE or UPDATE says who sends it: msg, for inv_asserted() */
 	INV_EV_REFER,	 /* REFER: msg; answer with inv_refer_reply() */
 	INV_EV_ENDED,	 /* scode + reason: the final failure (UAC), 487 after CANCEL (UAS), 200 for
 			    BYE,    408 for timeouts (transaction, session timer); q850: cause from the
@@ -122,6 +123,9 @@ int inv_reanswer(struct inv *inv, uint16_t scode, const char *reason, const char
 bool inv_offer_stands(const struct inv *inv, uint32_t branch);
 /* Sends INFO (DTMF relay). Its outcome matters to nobody. */
 int inv_info(struct inv *inv, const char *ctype, const char *body);
+/* Tells something by header lines alone, in an UPDATE without offer. Its outcome matters to nobody. -ENOTSUP: the
+ * peer takes none. */
+int inv_tell(struct inv *inv, const char *hdrs);
 int inv_refer_reply(struct inv *inv, uint16_t scode, const char *reason);
 
 /*

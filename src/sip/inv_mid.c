@@ -278,6 +278,14 @@ static void hold_offer(struct inv *inv, const struct sip_msg *msg, const struct 
 					   .msg = msg });
 }
 
+static void note_identity(struct inv *inv, const struct sip_msg *msg)
+{
+	struct inv_identity said;
+
+	if (!is_early(inv) && !inv_asserted(&said, msg))
+		inv_post(inv, &(struct inv_event){ .type = INV_EV_IDENTITY, .msg = msg });
+}
+
 /* RFC 3261 section 14.2. */
 void inv_on_reinvite(struct inv *inv, const struct sip_msg *msg)
 {
@@ -293,6 +301,7 @@ void inv_on_reinvite(struct inv *inv, const struct sip_msg *msg)
 	}
 	if (offer_settled(inv, msg, &sdp))
 		return;
+	note_identity(inv, msg);
 	hold_offer(inv, msg, &sdp, reinvite_cancelled);
 	if (inv->offer_st)
 		(void)inv_reply_send(inv, &inv->offer_st, msg,
@@ -307,6 +316,7 @@ void inv_on_update(struct inv *inv, const struct sip_msg *msg)
 
 	if (offer_settled(inv, msg, &sdp))
 		return;
+	note_identity(inv, msg);
 	if (sdp.l) {
 		if (inv->offer_remote || inv->offer_st)
 			inv_reply_later(inv, msg);
@@ -399,6 +409,24 @@ int inv_info(struct inv *inv, const char *ctype, const char *body)
 	return inv_send_request(
 		NULL, inv, inv->dlg,
 		&(struct inv_req){ .method = INV_INFO, .ctype = ctype, .body = body });
+}
+
+int inv_tell(struct inv *inv, const char *hdrs)
+{
+	struct inv_tx *offering = inv->update_tx, *tx;
+	int err;
+
+	if (inv->state != INV_ST_ESTABLISHED)
+		return -ENOTCONN;
+	if (!(inv->allow & 1u << INV_UPDATE))
+		return -ENOTSUP;
+	err = inv_send_request(&tx, inv, inv->dlg, &(struct inv_req){ .method = INV_UPDATE, .hdrs = hdrs });
+	if (err)
+		return err;
+
+	tx->tells = true;
+	inv->update_tx = offering; /* no offer waits for this one */
+	return 0;
 }
 
 void inv_on_info(struct inv *inv, const struct sip_msg *msg)

@@ -77,6 +77,7 @@ struct inv_tx {
 	bool initial;	  /* the INVITE that makes the dialog */
 	bool provisional; /* a 1xx came: CANCEL may go out */
 	bool has_offer, refresh;
+	bool tells;	  /* inv_tell() */
 	char *body, *hdrs; /* to send it again with credentials or another timer */
 	char *ctype;
 	uint8_t q850;

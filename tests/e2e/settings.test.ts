@@ -5,10 +5,10 @@ import { connect } from 'node:net';
 import { afterAll, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone, type MiniOptions } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall, type MiniOptions } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
 import { SipProxy } from './lib/sipproxy.js';
-import { parseSip, status } from './lib/sipmessage.js';
+import { header, method, parseSip, status } from './lib/sipmessage.js';
 import { until } from './lib/wait.js';
 
 afterAll(stopPbx);
@@ -183,9 +183,11 @@ describe('who calls', () => {
 
   test('[PLT-38] what the calling phone asserts is what the called one sees, unless the settings say no', async ({ pbx }) => {
     let invited = new Map<string, string[]>();
-    const said: MiniOptions = { lines: [] };
+    const allow = 'INVITE, ACK, CANCEL, BYE, UPDATE';
+    const said: MiniOptions = { lines: [], allow };
+    const hears: MiniOptions = { lines: [], allow };
     const alice = await mini(pbx, '101', said);
-    const bob = await mini(pbx, '102');
+    const bob = await mini(pbx, '102', hears);
     const listen = bob.channel.take;
     bob.channel.take = (text): void => {
       if (text.startsWith('INVITE')) invited = parseSip(text).headers;
@@ -211,6 +213,23 @@ describe('who calls', () => {
     }
     const [cdr] = await pbx.cdrs(1);
     expect(JSON.stringify(cdr)).toContain('"101"'); // whose rights counted
+
+    // Another party within a call: the other phone is told, once, if it takes UPDATE (D-091).
+    said.lines = [];
+    const call = await alice.call('102');
+    const other = await until('it is there', () => bob.calls.at(-1));
+    const told = (one: MiniCall): string[] => one.requests.filter((m) => method(m) === 'UPDATE').map((m) => header(m, 'p-asserted-identity'));
+    said.lines = ['P-Asserted-Identity: "Boss" <sip:9010@x.example>'];
+    for (const body of ['', '', alice.sdp(call.rtp)]) expect(status(await alice.inDialog(call, 'UPDATE', body))).toBe(200);
+    await until('the called phone is told', () => told(other).length > 0);
+    hears.lines = ['P-Asserted-Identity: <sip:9011@x.example>'];
+    expect(status(await bob.inDialog(other, 'INVITE', bob.sdp(other.rtp)))).toBe(200);
+    await until('the calling phone is told', () => told(call).length > 0);
+    hears.lines = [];
+    said.lines = [];
+    await alice.hangup(call);
+    expect(told(other)).toEqual([expect.stringMatching(/^"Boss" <sip:9010@127/)]);
+    expect(told(call)).toEqual([expect.stringMatching(/^<sip:9011@127/)]);
 
     await settings(pbx, { accept_rpid: false });
     await until('nothing is accepted', async () => (await shown('P-Asserted-Identity: <sip:9007@x.example>')) === own);

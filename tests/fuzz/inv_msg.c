@@ -28,6 +28,9 @@ static void on_event(const struct inv_event *ev, void *arg)
 	case INV_EV_OFFER:
 		(void)inv_reanswer(ev->inv, 200, NULL, "v=0\r\n");
 		break;
+	case INV_EV_IDENTITY:
+		(void)inv_tell(ev->inv, "X-Test: 1\r\n");
+		break;
 	case INV_EV_REFER:
 		(void)inv_refer_reply(ev->inv, 501, NULL);
 		break;

@@ -43,6 +43,7 @@ static const char *const ph_names[] = {
 	[INV_EV_PROGRESS] = "PROGRESS", [INV_EV_ANSWERED] = "ANSWERED", [INV_EV_OFFER] = "OFFER",
 	[INV_EV_REANSWER] = "REANSWER", [INV_EV_ACK] = "ACK",		[INV_EV_INFO] = "INFO",
 	[INV_EV_REFER] = "REFER",	[INV_EV_ENDED] = "ENDED",
+	[INV_EV_IDENTITY] = "IDENTITY",
 };
 
 static void ph_event(const struct inv_event *ev, void *arg)

@@ -262,6 +262,38 @@ static void offer_that_is_taken_back_is_not_the_next_one(void **state)
 	assert_string_equal(ph_log(ph), "OFFER [first]\nOFFER [second]\n");
 }
 
+static void news_are_told_beside_offers(void **state)
+{
+	static const char who[] = "P-Asserted-Identity: <sip:7@x>\r\n";
+	struct ph *ph = *state;
+	static char req[8192], tell[8192];
+
+	be_called(ph, "Allow: INVITE, ACK, BYE, CANCEL\r\n");
+	assert_int_equal(inv_tell(ph->inv, who), -ENOTSUP);
+	ph_request(ph, "INVITE", 2, NULL, "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\r\nP-Asserted-Identity: <sip:8@y>\r\n",
+		   "offer");
+	assert_string_equal(ph_log(ph), "IDENTITY\nOFFER [offer]\n");
+	assert_int_equal(inv_reanswer(ph->inv, 200, NULL, "answer"), 0);
+	ph_expect(ph, "200 INVITE");
+	ph_request(ph, "ACK", 2, NULL, NULL, NULL);
+
+	assert_int_equal(inv_reoffer(ph->inv, "new", NULL), 0);
+	str_ncpy(req, ph_next(ph, "INVITE")->text, sizeof(req));
+	assert_int_equal(inv_tell(ph->inv, who), 0);
+	str_ncpy(tell, ph_next(ph, "UPDATE")->text, sizeof(tell));
+	assert_non_null(strstr(tell, who));
+	assert_non_null(strstr(tell, "Content-Length: 0\r\n"));
+	ph_reply(ph, tell, 491, NULL, NULL, NULL);
+	assert_string_equal(ph_log(ph), "");
+	ph_reply(ph, req, 200, NULL, NULL, "new answer");
+	ph_expect(ph, "ACK");
+	assert_string_equal(ph_log(ph), "REANSWER 200 [new answer]\n");
+
+	ph_request(ph, "UPDATE", 3, NULL, "P-Asserted-Identity: <sip:9@y>\r\n", NULL);
+	ph_expect(ph, "200 UPDATE");
+	assert_string_equal(ph_log(ph), "IDENTITY\n");
+}
+
 static void we_offer_and_the_answer_is_told(void **state)
 {
 	struct ph *ph = *state;
@@ -616,6 +648,7 @@ int main(void)
 		UDP(peer_holds_by_reinvite),
 		UDP(peer_asks_for_our_offer),
 		UDP(offer_that_is_taken_back_is_not_the_next_one),
+		UDP(news_are_told_beside_offers),
 		UDP(we_offer_and_the_answer_is_told),
 		UDP(kept_offer_follows_the_open_one),
 		UDP(glare_is_retried_by_us),
