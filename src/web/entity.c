@@ -412,15 +412,38 @@ static int create(struct rest *rest, const json_t *body, int64_t *id)
 	return sch_write(&rest->ctx, rest->entity, SCH_CREATE, 0, body, 0, id);
 }
 
-static void idempotency_hash(char *buf, const struct rest *rest, const char *key)
+#define HASH_HEX 41
+
+static void hash_hex(char buf[HASH_HEX], const void *data, size_t len)
 {
 	uint8_t hash[SHA256_DIGEST_LENGTH];
-	char *text = arena_printf(rest->req->arena, "%lld|%s|%s", (long long)rest->who->user.id,
-				  rest->req->path, key);
 
-	SHA256((const uint8_t *)(text ? text : key), strlen(text ? text : key), hash);
-	for (size_t i = 0; i < 20; i++)
+	SHA256(data, len, hash);
+	for (size_t i = 0; i < HASH_HEX / 2; i++)
 		snprintf(buf + 2 * i, 3, "%02x", hash[i]);
+}
+
+static void idempotency_hash(char buf[HASH_HEX], const struct rest *rest, const char *key)
+{
+	const char *text = arena_printf(rest->req->arena, "%lld|%s|%s",
+					(long long)rest->who->user.id, rest->req->path, key);
+
+	hash_hex(buf, text ? text : key, strlen(text ? text : key));
+}
+
+/* answer: id and hash of the body that made it. Another body is no repetition, and an answer about what
+ * the first one made would be a lie. */
+static int repeated_answer(struct rest *rest, const char *answer, const char *body_hash, int64_t *id)
+{
+	char *end;
+
+	*id = strtoll(answer, &end, 10);
+	if (!*end || !strcmp(end + 1, body_hash))
+		return 0;
+	return rest_problem(rest, -EINVAL, "idempotency_key_used",
+			    REST_TEXT(rest,
+				      "Questa Idempotency-Key è già servita per una richiesta diversa: usarne una nuova.",
+				      "This Idempotency-Key has served another request: use a new one."));
 }
 
 /*
@@ -432,10 +455,11 @@ static int create_once(struct rest *rest, const json_t *body, const char *key, i
 {
 	struct db *db = rest->db;
 	int64_t now_s = clk_wall_s();
-	char hash[48], answer[32];
+	char hash[HASH_HEX], body_hash[HASH_HEX], answer[24 + HASH_HEX];
 	int err;
 
 	idempotency_hash(hash, rest, key);
+	hash_hex(body_hash, rest->req->body, rest->req->body_len);
 	err = db_begin(db);
 	if (err)
 		return err;
@@ -450,17 +474,17 @@ static int create_once(struct rest *rest, const json_t *body, const char *key, i
 	if (err)
 		goto fail;
 	if (!db_changes(db)) {
-		err = db_query_i64(id, db,
-				   "SELECT CAST(answer AS BIGINT) FROM web_idempotency WHERE key_hash = $1",
-				   DB_ARGS(db_text(hash)));
+		err = db_query_text(answer, sizeof(answer), db,
+				    "SELECT answer FROM web_idempotency WHERE key_hash = $1",
+				    DB_ARGS(db_text(hash)));
 		*repeated = true;
 		db_rollback(db);
-		return err;
+		return err ? err : repeated_answer(rest, answer, body_hash, id);
 	}
 	err = create(rest, body, id);
 	if (err)
 		goto fail;
-	snprintf(answer, sizeof(answer), "%lld", (long long)*id);
+	snprintf(answer, sizeof(answer), "%lld %s", (long long)*id, body_hash);
 	err = db_exec(db, "UPDATE web_idempotency SET status = 201, answer = $1 WHERE key_hash = $2",
 		      DB_ARGS(db_text(answer), db_text(hash)));
 	if (err)
@@ -668,5 +692,7 @@ int rest_entity_import(struct rest *rest)
 			rest_written(rest, 0, "modified");
 		return rest_answer(rest, 200, report);
 	}
-	return bad_arg(rest, "mode");
+	return rest_problem(rest, -EBADPATH, "bad_parameter",
+			    REST_TEXT(rest, "Il parametro \"mode\" ammette preview, all o valid.",
+				      "The parameter \"mode\" takes preview, all or valid."));
 }

@@ -339,11 +339,14 @@ describe('representations', () => {
   });
 
   test('[D-230] a POST repeated with its Idempotency-Key makes one object', async () => {
-    const send = (): Promise<Reply> => pbx().rest.call('POST', `${V2}/routingClass`, {
-      body: { name: 'once' }, headers: { 'Idempotency-Key': 'key-1' } });
+    const send = (name = 'once'): Promise<Reply> => pbx().rest.call('POST', `${V2}/routingClass`, {
+      body: { name }, headers: { 'Idempotency-Key': 'key-1' } });
     const [first, second] = [await send(), await send()];
     expect([first.status, second.status]).toEqual([201, 201]);
     expect(row(second).id).toBe(row(first).id);
+    // Another body under the same key is a slip of the client: nothing is made, and nothing pretended.
+    const other = await send('twice');
+    expect([other.status, problem(other).code]).toEqual([422, 'idempotency_key_used']);
     await pbx().rest.ok('DELETE', `${V2}/routingClass/${row(first).id}`);
   });
 
