@@ -220,7 +220,8 @@ struct reader {
 	const struct sch_field *columns[MAX_COLUMNS];
 	size_t n_columns;
 	char cell[MAX_CELL];
-	bool bad_text, surplus; /* of the row: bytes that are no UTF-8 text; cells beyond the header's */
+	/* Of the row: bytes that are no UTF-8 text; cells beyond the header's; titles that nothing has. */
+	bool bad_text, surplus, bad_ref;
 	json_t *errors;
 	int64_t created, updated, failed, rows;
 };
@@ -374,15 +375,25 @@ static int read_header(struct reader *r)
 	return err;
 }
 
-/* The id that a title means; text that is no title is left to validation, which will say so. */
+/* The id that a title means. Text that is no title is an error and never an id: extension 12 that is
+ * not there must not become the one with that id. */
 static json_t *ref_of(struct reader *r, const struct sch_field *f, const char *title)
 {
 	const struct sch_entity *target = sch_find(f->ref);
+	struct sch_ctx *ctx = r->ctx;
+	char message[400];
 	int64_t id;
 
-	if (target && target->title_field && !sch_find_title(&id, r->ctx, target, title))
+	if (target && target->title_field && !sch_find_title(&id, ctx, target, title))
 		return json_integer(id);
-	return json_string(title);
+	(void)snprintf(message, sizeof(message),
+		       SCH_TR(ctx, "%s: \"%.100s\" non esiste. Correggere la cella o crearlo prima.",
+			      "%s: there is no \"%.100s\". Correct the cell, or make it first."),
+		       target ? SCH_TR(ctx, target->label_one.it, target->label_one.en) : f->name, title);
+	r->bad_ref = true;
+	if (add_error(r, f->name, "not_found", message))
+		return NULL;
+	return json_null();
 }
 
 /* The next item of a list as list_item() writes it. Returns what follows. */
@@ -462,7 +473,7 @@ static int read_row(json_t **body, struct reader *r)
 	bool any = false;
 
 	r->line++;
-	r->bad_text = r->surplus = false;
+	r->bad_text = r->surplus = r->bad_ref = false;
 	for (size_t i = 0; !err && more > 0; i++) {
 		const struct sch_field *f = i < r->n_columns ? r->columns[i] : NULL;
 
@@ -605,6 +616,8 @@ static int import_rows(struct reader *r)
 			err = bad_text(r, -EILSEQ);
 		else if (r->surplus)
 			err = too_many_cells(r);
+		else if (r->bad_ref)
+			r->rows++, r->failed++; /* told by ref_of() */
 		else
 			err = import_row(r, body);
 		json_decref(body);

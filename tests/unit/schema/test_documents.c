@@ -193,6 +193,17 @@ static void csv_is_imported_as_people_write_it(void **state)
 			    "192.168.1.10");
 	assert_int_equal(json_array_size(json_object_get(row, "audio_codecs")), 2);
 	json_decref(row);
+
+	/* A title that nothing has is no id: extension 1 is not there, the one with id 1 is. */
+	r = import(ctx, "account", SCH_IMPORT_VALID_ROWS, "username,extension\np7,1\np8,102\n");
+	assert_int_equal(num(r, "created"), 1);
+	assert_string_equal(str(json_array_get(json_object_get(r, "errors"), 0), "field"), "extension");
+	assert_string_equal(str(json_array_get(json_object_get(r, "errors"), 0), "code"), "not_found");
+	assert_int_equal(num(json_array_get(json_object_get(r, "errors"), 0), "row"), 2);
+	json_decref(r);
+	r = import(ctx, "extension", SCH_IMPORT_VALID_ROWS, "number,template\n110,1\n");
+	assert_int_equal(num(r, "created"), 0);
+	json_decref(r);
 	fixture_free(ctx);
 }
 

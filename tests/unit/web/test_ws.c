@@ -82,6 +82,7 @@ static void events_for_browsers(void **state)
 {
 	struct fix *f = *state;
 	char headers[256], text[4096];
+	json_t *status = NULL;
 	SSL *ssl;
 
 	ssl = open_ws(f, "");
@@ -105,6 +106,9 @@ static void events_for_browsers(void **state)
 	send_frame(ssl, "{\"type\":\"subscribe\",\"topics\":[\"call.*\",\"registration.*\"]}");
 	assert_int_equal(read_frame(ssl, text, sizeof(text)), 1);
 	assert_string_equal(text, "{\"type\":\"subscribed\"}");
+	/* The server asks the hub for events when the first browser does; its next answer has followed that. */
+	assert_int_equal(bus_request_wait(&status, f->bus, "cmd.web.status", json_object(), 20000), 0);
+	json_decref(status);
 	publish(f, "call.new", 99, "foreign");
 	publish(f, "config.applied", f->tenant_id, "unwanted");
 	publish(f, "call.ringing", f->tenant_id, "101");
