@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "call/engine.h"
 #include "call/leg.h"
+#include "call/leg_secure.h"
 #include "call/record.h"
 #include "media/client.h"
 #include "sip/inv.h"
@@ -220,7 +221,7 @@ static void take_back(const struct leg_before *before, struct leg *leg, struct l
 	}
 }
 
-/* Offers desc to a leg and waits for its answer. -ENOTSUP: it said no. */
+/* Offers desc to a leg and waits for its answer. -ENOTSUP: it said no, or, with *ret, what its account forbids. */
 static int reoffer(struct sdesc **ret, struct call *call, struct leg *leg, const struct sdesc *desc)
 {
 	struct call_event *event = NULL;
@@ -240,6 +241,8 @@ static int reoffer(struct sdesc **ret, struct call *call, struct leg *leg, const
 		err = -ENOTSUP;
 	else
 		err = sdesc_parse(ret, event->sdp, event->sdp_len);
+	if (!err && leg_secure_check(leg, *ret))
+		err = -ENOTSUP;
 	mem_deref(event);
 
 	return err;
@@ -527,15 +530,16 @@ void call_take_answer(struct call *call, const struct call_event *event)
 	leg->answer_due = false;
 	if (!is_due && !(leg->we_offered && event->sdp))
 		return;
-	if (!event->sdp || sdesc_parse(&answer, event->sdp, event->sdp_len)) {
+	if (!event->sdp || sdesc_parse(&answer, event->sdp, event->sdp_len) || leg_secure_check(leg, answer)) {
 		no_answer(call, leg, other);
-		return;
+		goto out;
 	}
 
 	leg_media_remote(leg, answer);
 	if (other)
 		leg_media_bridge(leg, other);
 	set_hold(call, leg, leg_media_holds(leg));
+out:
 	mem_deref(answer);
 }
 

@@ -109,6 +109,18 @@ describe('what a phone may ask for', () => {
 });
 
 describe('what a phone is offered', () => {
+  test('[BASE-48] required: nor is a caller without offer who answers ours in clear', async ({ pbx }) => {
+    await srtp(pbx, { '101': 'required', '102': 'off' });
+    const callee = await phone(pbx, '102');
+    const caller = await phone(pbx, '101');
+    const call = await caller.call('102', { text: '' });
+    expect(protoOf(call.remoteSdp)).toBe('RTP/SAVP');
+    const other = await calleeOf(callee);
+    other.rtp.start();
+    await until('the call is ended', () => call.endedBy === 'bye' && other.endedBy === 'bye');
+    expect(call.rtp.received).toBe(0);
+  });
+
   test('[BASE-48] required: RTP/SAVP, and who answers in clear is not connected', async ({ pbx }) => {
     await srtp(pbx, { '101': 'off', '102': 'required' });
     const callee = await phone(pbx, '102', {
