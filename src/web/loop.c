@@ -667,6 +667,15 @@ static bool is_plain_host(const char *host, size_t len)
 	return true;
 }
 
+static void add_escaped(struct web_text *text, const char *p, const char *plain)
+{
+	for (; *p; p++)
+		if (isalnum((unsigned char)*p) || strchr(plain, *p))
+			web_text_add(text, p, 1);
+		else
+			web_text_printf(text, "%%%02X", (unsigned char)*p);
+}
+
 static void redirect(struct web *web, struct web_req *req)
 {
 	const char *host = req->headers[H_HOST];
@@ -684,11 +693,13 @@ static void redirect(struct web *web, struct web_req *req)
 	web_text_printf(&req->resp.head, "Location: https://%.*s", (int)len, host);
 	if (web_https_port(web) != 443)
 		web_text_printf(&req->resp.head, ":%u", web_https_port(web));
-	for (const char *p = req->path; *p; p++) {
-		if (isalnum((unsigned char)*p) || strchr("/-._~", *p))
-			web_text_add(&req->resp.head, p, 1);
-		else
-			web_text_printf(&req->resp.head, "%%%02X", (unsigned char)*p);
+	add_escaped(&req->resp.head, req->path, "/-._~");
+	for (size_t i = 0; i < req->n_args; i++) {
+		web_text_add(&req->resp.head, i ? "&" : "?", 1);
+		add_escaped(&req->resp.head, req->args[i].name, "-._~");
+		if (*req->args[i].value)
+			web_text_add(&req->resp.head, "=", 1);
+		add_escaped(&req->resp.head, req->args[i].value, "-._~");
 	}
 	web_text_puts(&req->resp.head, "\r\n");
 	start_sending(req);

@@ -139,6 +139,10 @@ static int check_new_password(struct rest *rest, const char *current, const char
 		return rest_problem(rest, -EINVAL, "wrong_password",
 				    REST_TEXT(rest, "La password attuale non è quella.",
 					      "The current password is not right."));
+	if (!*fresh) /* the registry would keep the old one, and take the change for done */
+		return rest_problem(rest, -EINVAL, "missing_password",
+				    REST_TEXT(rest, "Indicare la nuova password in \"password\".",
+					      "Give the new password as \"password\"."));
 	if (!strcasecmp(fresh, rest->who->user.username) || !strcmp(fresh, current))
 		return rest_problem(rest, -EINVAL, "weak_password",
 				    REST_TEXT(rest,

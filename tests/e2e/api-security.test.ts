@@ -81,6 +81,12 @@ test('with a change of the password due, the pages open nothing else', async () 
     expect((await session.call('GET', path)).status, path).toBe(403);
   }
   expect((await session.call('POST', `${V2}/configuration/apply`, {})).status).toBe(403);
+  // Nothing that is no new password counts as a change.
+  for (const body of [{ current: PASSWORD }, { current: PASSWORD, password: '' }, { current: PASSWORD, password: null },
+    { current: PASSWORD, password: PASSWORD }, { current: PASSWORD, password: 'due' }]) {
+    expect((await session.call('PUT', `${V2}/me/password`, body)).status, JSON.stringify(body)).toBe(422);
+  }
+  expect((await session.call('GET', '/rest/dashboard')).status).toBe(403);
   expect((await session.call('PUT', `${V2}/me/password`, { current: PASSWORD, password: 'Chosen-by-me-12' })).status).toBeLessThan(300);
   const after = await Session.login(pbx().rest.base, 'due', 'Chosen-by-me-12');
   expect((await after.call('GET', '/rest/dashboard')).status).toBe(200);
@@ -123,13 +129,15 @@ test('static files: nothing outside the folder, in whatever way it is written', 
 
 test('plain HTTP only leads to HTTPS', async () => {
   const reply = await new Promise<{ status: number; location: string }>((resolve, reject) => {
-    request(`${pbx().facts.http}/rest/salt/default`, (res) => {
+    request(`${pbx().facts.http}/rest/salt/default?a=1&b%5Bne%5D=x%20%C3%A8%26;c`, (res) => {
       res.resume();
       resolve({ status: res.statusCode ?? 0, location: res.headers.location ?? '' });
     }).on('error', reject).end();
   });
   expect([301, 302, 307, 308]).toContain(reply.status);
-  expect(reply.location).toBe(`${pbx().rest.base}/rest/salt/default`);
+  const location = new URL(reply.location);
+  expect(location.origin + location.pathname).toBe(`${pbx().rest.base}/rest/salt/default`);
+  expect([...location.searchParams]).toEqual([['a', '1'], ['b[ne]', 'x è&'], ['c', '']]);
 });
 
 test('secrets are in no answer; ?reveal=true shows them to those who may write', async () => {
