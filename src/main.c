@@ -75,11 +75,11 @@ static int read_option(struct config *config, int argc, char *argv[], int *pos)
 	if (arg[len] == '=') {
 		value = arg + len + 1;
 	} else if (!config_is_flag(key)) {
-		if (*pos + 1 >= argc) {
-			(void)fprintf(stderr, "aoide: --%s needs a value\n", key);
+		if (*pos + 1 >= argc && !strcmp(key, "config")) {
+			(void)fprintf(stderr, "aoide: --config needs a file\n");
 			return -EINVAL;
 		}
-		value = argv[++*pos];
+		value = *pos + 1 < argc ? argv[++*pos] : ""; /* which config_set() refuses by name */
 	}
 	if (!strcmp(key, "config"))
 		return 0;

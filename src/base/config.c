@@ -3,6 +3,7 @@
 #include "base/err.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <limits.h>
@@ -251,6 +252,73 @@ static bool is_address(const char *value)
 	return inet_pton(AF_INET, value, buf) == 1 || inet_pton(AF_INET6, value, buf) == 1;
 }
 
+/* A name whose labels have letters, digits and hyphens. */
+static bool is_host_name(const char *value)
+{
+	size_t label = 0;
+
+	if (strlen(value) > 253)
+		return false;
+	for (; *value; value++) {
+		if (*value == '.' && !label)
+			return false;
+		if (*value != '.' && *value != '-' && !isalnum((unsigned char)*value))
+			return false;
+		label = *value == '.' ? 0 : label + 1;
+	}
+	return label > 0;
+}
+
+static bool is_address_or_name(const char *value)
+{
+	return is_address(value) || is_host_name(value);
+}
+
+static bool is_database(const char *value)
+{
+	return !strstr(value, "://") || !strncmp(value, "postgresql://", 13) ||
+	       !strncmp(value, "postgres://", 11);
+}
+
+static bool exists(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
+/* What is wrong with the text of a key is told at once, not found out by whom it misleads. */
+static bool text_fits(const struct config *config, const void *field, const char *value,
+		      char *err_text, size_t err_size)
+{
+	const struct {
+		const void *field;
+		bool (*fits)(const char *value);
+		const char *name, *remedy;
+	} checks[] = {
+		{ &config->database, is_database, "database",
+		  "is of no known kind; write sqlite or postgresql://user@host/name" },
+		{ &config->listen, is_address, "listen",
+		  "is not an IP address of this machine; 0.0.0.0 means all of them" },
+		{ &config->advertise, is_address_or_name, "advertise",
+		  "is neither an IP address nor a name; give the address at which phones reach this machine" },
+		{ &config->www_dir, exists, "www", "does not exist; give the folder of the web pages" },
+		{ &config->moh_file, exists, "moh-file", "does not exist; give a WAV" },
+		{ &config->share_dir, exists, "share",
+		  "does not exist; give the folder of prompts and music" },
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		if (field != checks[i].field || checks[i].fits(value))
+			continue;
+		if (err_text && err_size)
+			(void)snprintf(err_text, err_size, "%s: \"%.60s\" %s", checks[i].name, value,
+				       checks[i].remedy);
+		return false;
+	}
+	return true;
+}
+
 int config_set(struct config *config, const char *key_name, const char *value, char *err_text,
 	       size_t err_size)
 {
@@ -275,23 +343,8 @@ int config_set(struct config *config, const char *key_name, const char *value, c
 	case KEY_TEXT:
 		if (!*value)
 			return bad_value(err_text, err_size, key, value);
-		if (field == (void *)&config->database && strstr(value, "://") &&
-		    strncmp(value, "postgresql://", 13) && strncmp(value, "postgres://", 11)) {
-			if (err_text && err_size)
-				(void)snprintf(err_text, err_size,
-					       "database: \"%.60s\" is of no known kind; write "
-					       "sqlite or postgresql://user@host/name",
-					       value);
+		if (!text_fits(config, field, value, err_text, err_size))
 			return -EINVAL;
-		}
-		if (field == (void *)&config->listen && !is_address(value)) {
-			if (err_text && err_size)
-				(void)snprintf(err_text, err_size,
-					       "listen: \"%.60s\" is not an IP address of this "
-					       "machine; 0.0.0.0 means all of them",
-					       value);
-			return -EINVAL;
-		}
 		err = text_set(field, value);
 		break;
 	case KEY_PORT:

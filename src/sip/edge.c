@@ -646,8 +646,11 @@ int edge_alloc(struct edge **ret, const struct edge_opts *opts)
 	edge->event_h = opts->event_h;
 	edge->arg = opts->arg;
 	sa_init(&edge->advertise, AF_UNSPEC);
-	if (opts->advertise && *opts->advertise)
-		(void)sa_set_str(&edge->advertise, opts->advertise, 0); /* a name: no address */
+	if (opts->advertise && *opts->advertise && sa_set_str(&edge->advertise, opts->advertise, 0))
+		log_warn("sip.advertise",
+			 "the advertised address is a name, which only the certificate takes; phones are told this "
+			 "machine's own address: give an IP address",
+			 kv_text("advertise", opts->advertise));
 	if (opts->cert_path) {
 		err = err_from_re(str_dup(&edge->cert_path, opts->cert_path));
 		if (err)
