@@ -124,6 +124,12 @@ void call_quality_wait(struct call *call)
 	list_flush(&call->quality->words);
 }
 
+/* For one digit after the point; 0 is a round trip that nobody has measured. */
+static double rounded_ms(uint32_t us)
+{
+	return us && us < 100 ? 0.1 : us / 1000.0;
+}
+
 static int print_leg(char *buf, size_t size, const struct leg_quality *leg)
 {
 	const struct media_stats *s = &leg->stats;
@@ -139,7 +145,7 @@ static int print_leg(char *buf, size_t size, const struct leg_quality *leg)
 			(unsigned long long)s->rx_packets, (unsigned long long)s->rx_lost,
 			(unsigned long long)s->tx_packets, (unsigned long long)s->tx_lost,
 			s->jitter_us / 1000.0, s->jitter_max_us / 1000.0, s->tx_jitter_us / 1000.0,
-			s->rtt_us / 1000.0, s->rtt_max_us / 1000.0);
+			rounded_ms(s->rtt_us), rounded_ms(s->rtt_max_us));
 }
 
 void call_quality_print(const struct call *call, char *buf, size_t size)
