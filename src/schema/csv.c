@@ -525,6 +525,18 @@ static int find_existing(int64_t *ret, struct reader *r, const json_t *body)
 	return err == -ENOENT ? 0 : err;
 }
 
+/* What the write said of the row as a whole. */
+static const char *refusal(const struct sch_ctx *ctx, int err)
+{
+	if (err == -EFORBIDDEN)
+		return SCH_TR(ctx, "Il tuo ruolo non permette di modificare questo oggetto.",
+			      "Your role may not change this object.");
+	if (err == -ENOENT)
+		return SCH_TR(ctx, "L'oggetto non c'è più: ripetere l'importazione.",
+			      "The object is no longer there: import again.");
+	return err_text(err);
+}
+
 static int note_problems(struct reader *r, int err)
 {
 	struct sch_ctx *ctx = r->ctx;
@@ -535,7 +547,8 @@ static int note_problems(struct reader *r, int err)
 		e = add_error(r, ctx->problems[i].field, ctx->problems[i].code,
 			      ctx->problems[i].message);
 	if (!ctx->n_problems)
-		e = add_error(r, "", "refused", err_text(err));
+		e = add_error(r, r->entity->title_field ? r->entity->title_field : "", "refused",
+			      refusal(ctx, err));
 	ctx->n_problems = 0;
 	return e;
 }

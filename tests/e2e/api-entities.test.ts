@@ -403,6 +403,12 @@ describe('on SQLite', () => {
     expect((await client.call('PATCH', `${V2}/account/${open}`, { body: { label: '105' } })).status).toBe(200);
     expect([403, 404]).toContain((await client.call('PATCH', `${V2}/account/${id}`, { body: { label: 'x' } })).status);
     expect([403, 404]).toContain((await client.call('DELETE', `${V2}/account/${id}`)).status);
+    // A file reaches it no more than a form, and says so in the reader's language.
+    expect((await client.call('GET', `${V2}/account/export.csv?secrets=true`, { accept: 'text/csv' })).text).not.toContain('guarded');
+    const file = await client.call('POST', `${V2}/account/import?mode=valid`, {
+      body: 'username,label\nguarded,y\n105,again\n', type: 'text/csv', headers: { 'Accept-Language': 'it' } });
+    expect(file.json).toMatchObject({ updated: 1, failed: 1,
+      errors: [{ row: 2, field: 'username', message: 'Il tuo ruolo non permette di modificare questo oggetto.' }] });
     expect((await rest.call('PATCH', `${V2}/account/${id}`, { body: { label: 'x' } })).status).toBe(200);
   });
 
