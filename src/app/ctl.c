@@ -36,6 +36,13 @@ static int ask(struct ctl *ctl, const char *subject, json_t *data, json_t **ret)
 		(void)fprintf(stderr, "aoide ctl: there is no such call\n");
 		return CTL_NOT_FOUND;
 	}
+	if (err == -ENOTSUP || err == -ENOTCONN) {
+		(void)fprintf(stderr, "aoide ctl: %s\n",
+			      err == -ENOTCONN ? "this call has nobody on that side" :
+						 "the phones of this call talk to each other directly: "
+						 "the PBX is not between them");
+		return CTL_FAILED;
+	}
 	(void)fprintf(stderr, "aoide ctl: %s: %s\n", subject,
 		      err == -EUNAVAILABLE ? "the process that answers this is not running; see "
 					     "`aoide ctl status` and the log" :

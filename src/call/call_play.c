@@ -371,13 +371,15 @@ int call_echo(struct call *call)
 
 int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix)
 {
+	struct leg *leg = to_b ? call->b : call->a;
 	struct pl body;
 
-	if (to_b ? !call->b : !call->a)
+	if (!leg)
 		return -ENOTCONN;
+	if (leg->direct)
+		return -ENOTSUP;
 	pl_set_str(&body, sounds);
-	call_post(call, mix ? CALL_EV_PLAY_OVER : CALL_EV_PLAY, to_b ? call->b : call->a, 0, 0, 0, NULL, NULL,
-		  &body);
+	call_post(call, mix ? CALL_EV_PLAY_OVER : CALL_EV_PLAY, leg, 0, 0, 0, NULL, NULL, &body);
 	return 0;
 }
 

@@ -75,7 +75,7 @@ int call_idle(struct call *call, uint64_t deadline_ms);
 
 /* Somebody else plays to a leg of a call that does something else (ctl, spy): posts, and deals with, the
  * event. sounds: separated by newlines; none stops what the last one plays. mix: over what is heard anyway.
- * -ENOTCONN: there is no such leg. */
+ * -ENOTCONN: there is no such leg; -ENOTSUP: direct media. */
 int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix);
 void call_on_play(struct call *call, const struct call_event *event);
 

@@ -152,6 +152,11 @@ describe('the way of the sound', () => {
     await until('sound both ways', () => call.rtp.received > 5 && other.rtp.received > 5);
     expect(other.rtp.from).toBe(`127.0.0.1:${call.rtp.port}`);
     expect(await openStreams(pbx)).toBe(0);
+    // What needs the stream is refused with the reason (D-079), not pretended.
+    const { linkedid } = (await pbx.ctlJson<{ linkedid: string }[]>('calls'))[0] ?? { linkedid: '' };
+    for (const wanted of [['record', linkedid, 'start'], ['play', linkedid, 'b', 'tone:425/1000'], ['spy', linkedid, '103']]) {
+      await expect(pbx.ctl(...wanted), wanted[0]).rejects.toThrow('talk to each other directly');
+    }
     await caller.hangup(call);
 
     // One of the two says no: the PBX is between them again.
