@@ -423,11 +423,12 @@ static void bus_h(const char *subject, json_t *data, struct bus_reply *reply, vo
 		request = calloc(1, sizeof(*request));
 		if (request) {
 			request->command = &commands_table[i];
-			request->data = json_incref(data);
+			/* One thread at a time may look at a tree of JSON: the call thread gets its own. */
+			request->data = json_deep_copy(data);
 			request->reply = reply;
 			if (!mqueue_push(commands->queue, 0, request))
 				return;
-			json_decref(data);
+			json_decref(request->data);
 			free(request);
 		}
 		bus_reply(reply, -ENOMEM, NULL);

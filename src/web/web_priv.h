@@ -60,7 +60,7 @@ struct web {
 	struct web_queue todo, done;
 	bool closing;
 	pthread_t workers[WEB_MAX_WORKERS];
-	unsigned n_workers;
+	_Atomic unsigned n_workers; /* also of the status, in the thread of the bus */
 	atomic_ullong answered, refused;
 
 	struct xauth_nonces *nonces;
