@@ -134,6 +134,58 @@ function crud(pbx: () => Pbx): void {
       ['accountTemplate', outside], ['extensionTemplate', template]] as const) await rest.ok('DELETE', `${V2}/${entity}/${one.id}`);
   });
 
+  test('voicemail, service classes, lock, pickup and overflow of an extension: every field is kept, judged, inherited', async () => {
+    const rest = pbx().rest;
+    const refused = async (body: Record<string, unknown>): Promise<string | undefined> => {
+      const reply = await rest.call('POST', `${V2}/extension`, { body: { number: '350', ...body } });
+      expect(reply.status, reply.text).toBe(422);
+      return problem(reply).errors?.map((one) => `${one.field}: ${one.code}`).join();
+    };
+    expect(await refused({ vm_create: true, vm_delete_after_send: true })).toBe('vm_email: required');
+    expect(await refused({ vm_create: true, vm_email: 'nobody' })).toBe('vm_email: bad_format');
+    expect(await refused({ routing_class_standard: 99999 })).toBe('routing_class_standard: not_found');
+    expect(await refused({ lock_mode: 'shut' })).toBe('lock_mode: bad_choice');
+    expect(await refused({ lock_policy: 'auto_relock', unlock_duration_min: 0 })).toBe('unlock_duration_min: out_of_range');
+    expect(await refused({ pickup_member_of: [99999] })).toBe('pickup_member_of: not_found');
+    expect(await refused({ no_answer_timeout_transfer: 4 })).toBe('no_answer_timeout_transfer: out_of_range');
+    for (const [destination, wrong] of [[{ type: 'moon' }, 'type: bad_choice'], [{ type: 'extension' }, 'id: required'],
+      [{ type: 'extension', id: 99999 }, 'id: not_found'], [{ type: 'external_number' }, 'value: required'],
+      [{ type: 'return_to_transferor' }, 'type: bad_choice']] as const) {
+      expect(await refused({ overflow_external_busy: { destination } })).toBe(`overflow_external_busy.destination.${wrong}`);
+    }
+
+    const routing = row(await rest.ok('POST', `${V2}/routingClass`, { name: 'Of the lock' })).id;
+    const group = row(await rest.ok('POST', `${V2}/pickupGroup`, { name: 'Of the lock' })).id;
+    const target = row(await rest.ok('POST', `${V2}/extension`, { number: '351' })).id;
+    const cell = (type: string, id: number | null, value: string | null): object => ({ destination: { type, id, value }, generate_event: true });
+    const cells = Object.fromEntries(['internal', 'external', 'transfer'].flatMap((origin) =>
+      ['no_answer', 'busy', 'unavailable'].map((cause, i) => [`overflow_${origin}_${cause}`,
+        [cell('extension', target, null), cell('voicemail', null, null), cell('hangup', null, null)][i]])));
+    const inherited = {
+      routing_class_standard: routing, routing_class_restricted: routing, lock_mode: 'password', lock_policy: 'auto_relock', unlock_duration_min: 7,
+      pickup_member_of: [group], pickup_authorised_on: [group], no_answer_timeout_internal: 11, no_answer_timeout_external: 12,
+      no_answer_timeout_transfer: 13, ...cells,
+    };
+    const own = { vm_create: true, vm_enabled: false, vm_email: 'box@example.com', vm_notify: true, vm_attach: true, vm_delete_after_send: true };
+    const template = row(await rest.ok('POST', `${V2}/extensionTemplate`, { name: 'All of it', ...inherited })).id;
+    const made = row(await rest.ok('POST', `${V2}/extension`, { number: '350', template, ...own }));
+    expect(made).toMatchObject({ ...own, ...inherited, overrides: [] });
+    const shut = cell('hangup', null, null);
+    const changed = row(await rest.ok('PATCH', `${V2}/extension/${made.id}`, { lock_mode: 'code', overflow_internal_busy: shut }));
+    expect(changed).toMatchObject({ ...inherited, lock_mode: 'code', overflow_internal_busy: shut });
+    expect(new Set(changed['overrides'] as string[])).toEqual(new Set(['lock_mode', 'overflow_internal_busy']));
+    await rest.ok('PATCH', `${V2}/extensionTemplate/${template}`, { lock_mode: 'open', unlock_duration_min: 8 });
+    expect(row(await rest.ok('GET', `${V2}/extension/${made.id}`))).toMatchObject({ lock_mode: 'code', unlock_duration_min: 8 });
+    // An overflow whose destination goes hangs up, and whoever deletes is told which (D-089).
+    const gone = await rest.ok('DELETE', `${V2}/extension/${target}`);
+    const reset = (gone.json as { reset: { field: string }[] }).reset.map((one) => one.field);
+    expect(new Set(reset.map((field) => field.split('.')[0]))).toEqual(new Set(['overflow_internal_no_answer', 'overflow_external_no_answer',
+      'overflow_transfer_no_answer']));
+    expect(row(await rest.ok('GET', `${V2}/extension/${made.id}`))['overflow_internal_no_answer']).toMatchObject({ destination: { type: 'hangup' } });
+    for (const [entity, id] of [['extension', made.id], ['extensionTemplate', template], ['pickupGroup', group],
+      ['routingClass', routing]] as const) await rest.ok('DELETE', `${V2}/${entity}/${id}`);
+  });
+
   test('the settings that exist once are read and changed', async () => {
     for (const family of [V2, '/rest']) {
       const before = row(await pbx().rest.ok('GET', `${family}/sipSettings`));
