@@ -87,7 +87,7 @@ export class BenchPbx {
     pbx.build = build;
     pbx.dir = mkdtempSync(join(tmpdir(), 'aoide-bench-'));
     pbx.extra = extra;
-    pbx.port = 23000 + 8 * Math.floor(Math.random() * 500);
+    pbx.port = 3000 + 8 * Math.floor(Math.random() * 480); // below the RTP ports, and none that the kernel gives to others
     await pbx.launch();
     return pbx;
   }
@@ -97,7 +97,7 @@ export class BenchPbx {
     rmSync(facts, { force: true });
     this.proc = start(join(this.build, 'aoide'), ['run', '--demo', '--data', this.dir, '--listen', '127.0.0.1',
       '--sip-port', String(this.port), '--https-port', String(this.port + 2), '--http-port', String(this.port + 3),
-      '--wss-port', '0', '--rtp-ports', '7000-22999', '--log-level', 'warn', ...this.extra]);
+      '--wss-port', '0', '--rtp-ports', '7000-31999', '--log-level', 'warn', ...this.extra]);
     for (let i = 0; !existsSync(facts); i++) {
       if (i > 1200 || this.proc.exitCode !== null) throw new Error(`the PBX does not start\n${this.proc.text}`);
       await sleep(50);

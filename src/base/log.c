@@ -464,6 +464,7 @@ static void *writer_main(void *arg)
 	char buf[LINE_MAX_BYTES];
 
 	(void)arg;
+	(void)pthread_setname_np(pthread_self(), "log");
 	pthread_mutex_lock(&logger.lock);
 	for (;;) {
 		char *text;

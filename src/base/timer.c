@@ -52,8 +52,8 @@
 #define SLACK_FROM_MS 4500u
 #define SLACK_MS      50u
 
-/* So many turns of the loop within so many milliseconds, and it is busy (timer_set_rest()). With
- * rests of 4 ms between them it still is. */
+/* So many turns of the loop within so many milliseconds, rests not counted, and it is busy
+ * (timer_set_rest()). */
 #define BUSY_TURNS   8
 #define BUSY_SPAN_MS 40u
 
@@ -82,9 +82,10 @@ static _Thread_local int alarm_fd = -1; /* of timer_wait_by_fd() */
 static _Thread_local uint64_t alarm_at_ms; /* when it rings; 0: it does not, or has rung */
 static _Thread_local struct {
 	uint64_t rest_us;	       /* of timer_set_rest(); 0: none */
-	uint64_t turns_ms[BUSY_TURNS]; /* when the last ones ended, a ring */
+	uint64_t rested_us;	       /* so far */
+	uint64_t turns_ms[BUSY_TURNS]; /* when the last ones ended, without the rests; a ring */
 	unsigned next;
-	bool hurry;
+	unsigned load; /* of this turn, of timer_load() */
 } pace;
 static _Atomic uint64_t n_started; /* for timer_selfcheck() */
 
@@ -271,15 +272,16 @@ static void poll_timers(struct list *tmrl)
 /* What comes meanwhile is there when the loop looks next, and is done in one turn. */
 static void rest_when_busy(void)
 {
-	const struct timespec rest = { .tv_nsec = (long)pace.rest_us * 1000 };
-	const uint64_t now_ms = tmr_jiffies();
+	const uint64_t rest_us = pace.rest_us * (TIMER_FULL_LOAD - pace.load) / TIMER_FULL_LOAD;
+	const struct timespec rest = { .tv_nsec = (long)rest_us * 1000 };
+	const uint64_t now_ms = tmr_jiffies() - pace.rested_us / 1000;
 	const bool is_busy = now_ms - pace.turns_ms[pace.next] < BUSY_SPAN_MS;
 
 	pace.turns_ms[pace.next] = now_ms;
 	pace.next = (pace.next + 1) % BUSY_TURNS;
-	if (is_busy && !pace.hurry)
-		(void)nanosleep(&rest, NULL); /* a signal ends it early */
-	pace.hurry = false;
+	pace.load = 0;
+	if (is_busy && rest_us && !nanosleep(&rest, NULL)) /* a signal ends it early */
+		pace.rested_us += rest_us;
 }
 
 /* libre calls it once per turn of the loop, after the sockets. */
@@ -294,13 +296,13 @@ void tmr_poll(struct list *tmrl)
 
 void timer_set_rest(unsigned rest_us)
 {
+	memset(&pace, 0, sizeof(pace));
 	pace.rest_us = rest_us;
-	memset(pace.turns_ms, 0, sizeof(pace.turns_ms));
 }
 
-void timer_hurry(void)
+void timer_load(unsigned percent)
 {
-	pace.hurry = true;
+	pace.load = percent < TIMER_FULL_LOAD - pace.load ? pace.load + percent : TIMER_FULL_LOAD;
 }
 
 void timer_set_turn_handler(timer_turn_h *h)

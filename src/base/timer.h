@@ -26,14 +26,20 @@ bool timer_selfcheck(void);
 int timer_wait_by_fd(bool on);
 
 /*
- * A busy loop of this thread (8 turns within 40 ms) rests so long between two turns, 0: never. What
- * comes meanwhile is done together: fewer wakes and system calls, and the code is still in the
- * caches for the second message of a kind. A loop with little to do answers at once. At most 4,000:
- * a longer rest would not look busy.
+ * A busy loop of this thread (8 turns within 40 ms, rests not counted) rests so long between two
+ * turns, 0: never. What comes meanwhile is done together: fewer wakes and system calls, and the code
+ * is still in the caches for the second message of a kind. A loop with little to do answers at once.
+ * Less than a second.
  */
 void timer_set_rest(unsigned rest_us);
-/* There is more to read than this turn took: no rest after it. */
-void timer_hurry(void);
+
+#define TIMER_FULL_LOAD 100u
+
+/*
+ * What this turn read, in percent of the most that one turn takes: the rest after it is shorter by as
+ * much, so that queues of sockets stay short. TIMER_FULL_LOAD: there may be more to read, no rest. Adds up.
+ */
+void timer_load(unsigned percent);
 
 /* Called at the end of each turn of this thread's loop, before it waits; NULL: nothing is. One at a time. */
 typedef void(timer_turn_h)(void);

@@ -459,6 +459,7 @@ void *bus_main(void *arg)
 	struct bus *bus = arg;
 	uint64_t stop_at_ms = 0, n;
 
+	(void)pthread_setname_np(pthread_self(), "bus");
 	for (;;) {
 		struct pollfd fds[2] = { { .fd = bus->wake_fd, .events = POLLIN } };
 		const bool is_stopping = atomic_load(&bus->is_stopping);

@@ -547,6 +547,7 @@ static void *hub_main(void *arg)
 {
 	struct bus_hub *hub = arg;
 
+	(void)pthread_setname_np(pthread_self(), "hub");
 	while (!atomic_load(&hub->is_stopping))
 		turn(hub);
 

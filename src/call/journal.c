@@ -28,7 +28,7 @@
  * then look as they did before (ringing instead of answered). The longer time is for a busy switch,
  * whose calls would else wake this thread each for itself; after a pause the shorter one begins again. */
 #define GATHER_MS      2
-#define GATHER_BUSY_MS 10
+#define GATHER_BUSY_MS 20
 #define BUSY_RECORDS   2 /* that came within one gathering */
 
 struct record_head {
@@ -272,6 +272,7 @@ static void *journal_thread(void *arg)
 	struct item *batch;
 	bool is_ending;
 
+	(void)pthread_setname_np(pthread_self(), "open-calls");
 	do {
 		batch = next_batch(journal, &gather_ms);
 		pthread_mutex_lock(&journal->mutex);

@@ -303,6 +303,7 @@ static void *journal_main(void *arg)
 	uint64_t first_seq = 0, last_seq = 0, taken = 0;
 	size_t len;
 
+	(void)pthread_setname_np(pthread_self(), "db-journal");
 	for (;;) {
 		if (ring_is_empty(w)) {
 			if (atomic_load(&w->stopping))

@@ -451,6 +451,7 @@ void *writer_apply_main(void *arg)
 	unsigned backoff_ms = 0;
 	int n;
 
+	(void)pthread_setname_np(pthread_self(), "db-writer");
 	if (!batch) {
 		log_error("writer.no_memory", "records stay in the journal until the next start",
 			  kv_text("journal", w->name));

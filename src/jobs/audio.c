@@ -456,6 +456,7 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 	struct audio_jobs *jobs = worker->jobs;
 
+	(void)pthread_setname_np(pthread_self(), "audio");
 	while (!is_closing(jobs)) {
 		struct timespec until;
 		int err = open_db(worker);

@@ -546,7 +546,7 @@ static void trace_handler(bool tx, enum sip_transp tp, const struct sa *src, con
 
 	/* libre takes a few KB of a connection a turn, and a trunk may have sent more. */
 	if (!tx && tp != SIP_TRANSP_UDP)
-		timer_hurry();
+		timer_load(TIMER_FULL_LOAD);
 	/* A socket on a wildcard does not know which address it speaks from. */
 	if (tx && sa_is_any(src) && !edge_local_addr(edge, &local, tp, dst))
 		src = &local;

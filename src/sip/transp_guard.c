@@ -331,8 +331,8 @@ static void read_handler(int flags, void *arg)
 
 	(void)flags;
 	n = recvmmsg(tap->fd, rx->msgs, UDP_RX_BATCH, MSG_DONTWAIT, NULL);
-	if (n == UDP_RX_BATCH)
-		timer_hurry();
+	if (n > 0)
+		timer_load((unsigned)n * TIMER_FULL_LOAD / UDP_RX_BATCH);
 
 	for (int i = 0; i < n; i++) {
 		struct mbuf *mb = mbuf_alloc(rx->msgs[i].msg_len);
@@ -408,7 +408,7 @@ static void accept_handler(const struct sa *peer, void *arg)
 {
 	struct tap *tap = arg;
 
-	timer_hurry(); /* libre takes one connection a turn, and more may wait */
+	timer_load(TIMER_FULL_LOAD); /* libre takes one connection a turn, and more may wait */
 
 	/* Who is behind the web server is looked at when it has said so. */
 	if (!tap->is_proxied && !may_connect(tap->guard, peer)) {

@@ -74,14 +74,15 @@ static void udp_out_flush(void)
 	out.n = out.used = 0;
 }
 
-/* Nobody looks at what became of these; what is lost is sent again when the phone repeats itself. */
+/* Nobody looks at what became of these: a response or ACK that is lost is sent again when the phone
+ * repeats itself, a BYE is repeated, and its call has ended for us. */
 static bool may_wait(const struct mbuf *mb)
 {
 	const char *text = (const char *)mbuf_buf(mb);
 	const size_t len = mbuf_get_left(mb);
 
 	return len > 8 && len < OUT_BYTES &&
-	       (!memcmp(text, "SIP/2.0 ", 8) || !memcmp(text, "ACK ", 4));
+	       (!memcmp(text, "SIP/2.0 ", 8) || !memcmp(text, "ACK ", 4) || !memcmp(text, "BYE ", 4));
 }
 
 static void enqueue(int fd, const struct sa *dst, const struct mbuf *mb)

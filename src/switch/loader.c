@@ -131,6 +131,7 @@ static void *loader_thread(void *arg)
 	struct loader *loader = arg;
 	struct job *job;
 
+	(void)pthread_setname_np(pthread_self(), "loader");
 	for (;;) {
 		pthread_mutex_lock(&loader->mutex);
 		while (!loader->first && !loader->is_ending)

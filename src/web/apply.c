@@ -130,6 +130,7 @@ static void *applier_main(void *arg)
 	uint64_t wait_ms = 0;
 	int64_t tenant_id = 0;
 
+	(void)pthread_setname_np(pthread_self(), "apply");
 	pthread_mutex_lock(&applier->lock);
 	for (;;) {
 		int err;

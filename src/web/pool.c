@@ -81,6 +81,7 @@ static void *worker_main(void *arg)
 	struct db *db = NULL;
 	struct web_req *req;
 
+	(void)pthread_setname_np(pthread_self(), "rest");
 	while ((req = pool_take(web))) {
 		/* Without a database rest_run() answers 503, and the next request tries again. */
 		if (!db)

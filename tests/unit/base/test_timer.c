@@ -290,14 +290,14 @@ static long sleeps(void)
 }
 
 /* In how many of MANY_TURNS the loop slept, with so much time between them. */
-static long sleeps_in_turns(uint64_t apart_ms, bool hurry)
+static long sleeps_in_turns(uint64_t apart_ms, unsigned load)
 {
 	const long before = sleeps();
 
 	for (int i = 0; i < MANY_TURNS; i++) {
 		clk_advance_ms(apart_ms);
-		if (hurry)
-			timer_hurry();
+		timer_load(load);
+		timer_load(load);
 		tmr_poll(tmrl_get());
 	}
 	return sleeps() - before;
@@ -308,13 +308,14 @@ static void a_busy_loop_rests_between_its_turns(void **state)
 {
 	(void)state;
 	timer_set_rest(1000);
-	assert_true(sleeps_in_turns(6, false) < MANY_TURNS / 2);
-	assert_true(sleeps_in_turns(4, false) >=
-		    MANY_TURNS - 8); /* the first ones look back at slower ones */
-	assert_true(sleeps_in_turns(4, false) >= MANY_TURNS);
-	assert_true(sleeps_in_turns(4, true) < MANY_TURNS / 2);
+	assert_true(sleeps_in_turns(6, 0) < MANY_TURNS / 2);
+	assert_true(sleeps_in_turns(4, 0) >= MANY_TURNS - 8); /* the first ones look back at slower ones */
+	assert_true(sleeps_in_turns(4, 0) >= MANY_TURNS);
+	assert_true(sleeps_in_turns(4, 25) >= MANY_TURNS); /* half as long */
+	assert_true(sleeps_in_turns(4, 50) < MANY_TURNS / 2); /* all that one turn can take */
+	assert_true(sleeps_in_turns(4, 90) < MANY_TURNS / 2);
 	timer_set_rest(0);
-	assert_true(sleeps_in_turns(0, false) < MANY_TURNS / 2);
+	assert_true(sleeps_in_turns(0, 0) < MANY_TURNS / 2);
 }
 
 /* The loop waits without a time-out; a timer that is started or cancelled meanwhile still counts. */

@@ -79,11 +79,17 @@ static void ph_event(const struct inv_event *ev, void *arg)
 static void ph_drain(struct ph *ph)
 {
 	static char buf[65536];
+	struct sockaddr_in src = { 0 };
+	socklen_t src_len = sizeof(src);
 	ssize_t n;
 
-	while ((n = recv(ph->conn >= 0 ? ph->conn : ph->fix->fd, buf, sizeof(buf) - 1,
-			 MSG_DONTWAIT)) > 0) {
+	while ((n = recvfrom(ph->conn >= 0 ? ph->conn : ph->fix->fd, buf, sizeof(buf) - 1,
+			     MSG_DONTWAIT, (struct sockaddr *)&src, &src_len)) > 0) {
 		size_t at = 0;
+
+		/* The port may have been another program's, whose peers still send to it. */
+		if (ph->conn < 0 && ntohs(src.sin_port) != ph->fix->port)
+			continue;
 
 		while (at < (size_t)n) { /* several messages of one TCP segment */
 			struct got *got = mem_zalloc(sizeof(*got), got_destructor);

@@ -122,13 +122,13 @@ static void a_request_leaves_at_once_and_overtakes_nothing_for_its_phone(void **
 {
 	(void)state;
 	assert_int_equal(say(&net.at[0], "ACK sip:a SIP/2.0"), 0);
-	assert_int_equal(say(&net.at[1], "BYE sip:b SIP/2.0"), 0);
+	assert_int_equal(say(&net.at[1], "INFO sip:b SIP/2.0"), 0);
 	phone_has_nothing(0); /* the other phone's request is no reason */
-	phone_gets(1, "BYE sip:b SIP/2.0");
+	phone_gets(1, "INFO sip:b SIP/2.0");
 
-	assert_int_equal(say(&net.at[0], "BYE sip:a SIP/2.0"), 0);
+	assert_int_equal(say(&net.at[0], "INFO sip:a SIP/2.0"), 0);
 	phone_gets(0, "ACK sip:a SIP/2.0");
-	phone_gets(0, "BYE sip:a SIP/2.0");
+	phone_gets(0, "INFO sip:a SIP/2.0");
 	end_of_turn();
 	phone_has_nothing(0);
 }
