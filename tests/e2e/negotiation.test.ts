@@ -230,10 +230,11 @@ describe('hold', () => {
     call.rtp.start();
     await until('the prompt', () => call.rtp.received > 5);
     await caller.inDialog(call, 'INVITE', caller.sdp(call.rtp, { dir: 'inactive' }));
-    await delay(100);
-    call.rtp.reset();
-    await delay(200);
-    expect(call.rtp.received).toBe(0);
+    await until('silence', async () => {
+      call.rtp.reset();
+      await delay(200);
+      return call.rtp.received === 0;
+    });
     const reply = await caller.inDialog(call, 'INVITE', '', undefined, caller.sdp(call.rtp));
     expect(status(reply)).toBe(200);
     await until('the prompt goes on', () => call.rtp.received > 5);
