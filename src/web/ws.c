@@ -43,7 +43,7 @@ struct socket {
 	uint64_t id;
 	struct principal *who; /* NULL: not known yet */
 	char topics[TOPICS_MAX][TOPIC_MAX_CHARS];
-	size_t n_topics;
+	size_t n_topics, n_ignored; /* n_ignored: of the last subscription, no topics or too many */
 	struct event *queue[QUEUE_MAX];
 	size_t head, count;
 	bool hello, lagged, refused;
@@ -512,16 +512,21 @@ static void subscribe(struct socket *socket, const json_t *topics, bool add)
 	json_t *topic;
 	size_t i;
 
+	socket->n_ignored = 0;
 	json_array_foreach(topics, i, topic) {
 		const char *text = json_string_value(topic);
 		size_t at = 0;
 
-		if (!text || !*text || strlen(text) >= TOPIC_MAX_CHARS)
+		if (!text || !*text || strlen(text) >= TOPIC_MAX_CHARS) {
+			socket->n_ignored++;
 			continue;
+		}
 		while (at < socket->n_topics && strcmp(socket->topics[at], text))
 			at++;
 		if (add && at == socket->n_topics && at < TOPICS_MAX) {
 			strcpy(socket->topics[socket->n_topics++], text);
+		} else if (add && at == socket->n_topics) {
+			socket->n_ignored++;
 		} else if (!add && at < socket->n_topics) {
 			socket->n_topics--;
 			memmove(socket->topics[at], socket->topics[socket->n_topics], TOPIC_MAX_CHARS);
@@ -569,6 +574,16 @@ static int send_text(struct lws *wsi, const char *text)
 	return lws_write(wsi, buf + LWS_PRE, len, LWS_WRITE_TEXT) < 0 ? -1 : 0;
 }
 
+static int send_subscribed(struct lws *wsi, const struct socket *socket)
+{
+	char text[60];
+
+	if (!socket->n_ignored)
+		return send_text(wsi, "{\"type\":\"subscribed\"}");
+	(void)snprintf(text, sizeof(text), "{\"type\":\"subscribed\",\"ignored\":%zu}", socket->n_ignored);
+	return send_text(wsi, text);
+}
+
 /* One message a turn, as lws wants it. */
 static int writeable(struct socket *socket, struct lws *wsi)
 {
@@ -588,7 +603,7 @@ static int writeable(struct socket *socket, struct lws *wsi)
 		err = send_text(wsi, "{\"type\":\"hello\"}");
 	} else if (socket->subscribed) {
 		socket->subscribed = false;
-		err = send_text(wsi, "{\"type\":\"subscribed\"}");
+		err = send_subscribed(wsi, socket);
 	} else if (socket->lagged) {
 		socket->lagged = false;
 		err = send_text(wsi, "{\"type\":\"lagged\"}");

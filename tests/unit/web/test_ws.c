@@ -115,6 +115,17 @@ static void events_for_browsers(void **state)
 	assert_int_equal(read_frame(ssl, text, sizeof(text)), 1);
 	assert_string_equal(text, "{\"type\":\"event\",\"topic\":\"call.ringing\","
 				  "\"data\":{\"caller\":\"101\",\"called\":\"102\"}}");
+	/* What is not subscribed to is told: what is no topic, and what is one too many. */
+	for (int i = 0; i < 31; i++) {
+		snprintf(headers, sizeof(headers),
+			 "{\"type\":\"subscribe\",\"topics\":[\"more.%d\",5]}", i);
+		send_frame(ssl, headers);
+		assert_int_equal(read_frame(ssl, text, sizeof(text)), 1);
+		assert_string_equal(text, i < 30 ? "{\"type\":\"subscribed\",\"ignored\":1}" :
+						   "{\"type\":\"subscribed\",\"ignored\":2}");
+	}
+	snprintf(headers, sizeof(headers), "Cookie: %s\r\nOrigin: https://127.0.0.1:%u\r\n", f->cookie,
+		 web_https_port(f->web));
 	/* Nonsense ends the connection and nothing else. */
 	send_frame(ssl, "{{{");
 	assert_int_equal(read_frame(ssl, text, sizeof(text)), 8);
