@@ -505,6 +505,13 @@ const struct audio_frame *audio_said(const struct stream *stream)
 	return stream->peer && path_passes(stream->peer) ? audio_heard(stream->peer) : NULL;
 }
 
+static enum rest rest_of(const struct audio *audio)
+{
+	if (audio->hear && (is_only_heard(audio) || audio->stream->music))
+		return REST_HEARD;
+	return audio->stream->music ? REST_HELD : REST_NONE;
+}
+
 void audio_tick_end(struct relay *relay)
 {
 	struct audio *next;
@@ -513,7 +520,7 @@ void audio_tick_end(struct relay *relay)
 		struct stream *peer = a->stream->peer;
 
 		next = a->next;
-		relay_rest(relay, a->stream, is_only_heard(a) || a->stream->music);
+		relay_rest(relay, a->stream, rest_of(a));
 		if (a->say)
 			say_tick_end(a->say);
 		if (a->say && say_is_idle(a->say, relay->now_us) &&

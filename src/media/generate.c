@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "media/relay.h"
 
+#include <poll.h>
 #include "media/audio.h"
 #include "media/play.h"
 
-#define HELD_TICKS 4 /* from one look at what a held phone sends to the next */
+#define HELD_TICKS 6  /* from one look at what a held phone sends to the next */
+#define HELD_ASKED 64 /* sockets in one question */
 
 /* What the relay sends by itself, every RELAY_TICK_MS: digits, else what play.c plays. Relay thread. */
 
@@ -41,34 +43,65 @@ static void prefetch(const struct stream *stream)
 	__builtin_prefetch(&after->digits.active);
 }
 
+/* ------------------------------------------------------------------ what held phones send */
+
+/* Sockets of which the kernel is asked at once whether they hold something. */
+struct asked {
+	unsigned n;
+	struct pollfd fds[HELD_ASKED];
+	struct sock *socks[HELD_ASKED];
+};
+
+static void ask(struct relay *relay, struct asked *asked)
+{
+	int n = asked->n ? poll(asked->fds, asked->n, 0) : 0;
+
+	for (unsigned i = 0; i < asked->n && n > 0; i++) {
+		if (!asked->fds[i].revents)
+			continue;
+		path_readable(relay, asked->socks[i]);
+		n--;
+	}
+	asked->n = 0;
+}
+
 /*
  * What a held phone sends goes nowhere: it is counted, and a digit is told. So its socket rests, too, and
  * is looked at now and then, each at its own tick: a watched one would wake its watch with every packet
  * of music that leaves, a tenth of what that costs.
  */
-static void read_held(struct relay *relay, struct stream *stream)
+static void look_at_held(struct relay *relay, struct stream *stream, struct asked *asked)
 {
-	if (!stream->slot || (stream->slot->port / 2 + relay->gen_turn) % HELD_TICKS || audio_heard(stream))
+	struct slot *slot = stream->slot;
+
+	if (!slot || (slot->port / 2 + relay->gen_turn) % HELD_TICKS || audio_heard(stream))
 		return;
-	if (stream->slot->resting)
-		path_readable(relay, &stream->slot->rtp);
-	relay_rest(relay, stream, true);
+	relay_rest(relay, stream, REST_HELD);
+	if (!slot->resting)
+		return;
+	asked->fds[asked->n] = (struct pollfd){ .fd = slot->rtp.fd, .events = POLLIN };
+	asked->socks[asked->n++] = &slot->rtp;
+	if (asked->n == HELD_ASKED)
+		ask(relay, asked);
 }
 
 void generate_tick(struct relay *relay)
 {
+	struct asked asked;
 	struct stream *next;
 
+	asked.n = 0;
 	relay->gen_turn++;
 	for (struct stream *stream = relay->gens; stream; stream = next) {
 		if (stream->gen_next)
 			prefetch(stream->gen_next);
 		if (stream->music)
-			read_held(relay, stream);
+			look_at_held(relay, stream, &asked);
 		next = stream->gen_next; /* a tick may take the stream out */
 		if (stream->digits.active)
 			digits_tick(relay, stream);
 		else
 			play_tick(relay, stream);
 	}
+	ask(relay, &asked);
 }

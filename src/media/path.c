@@ -370,7 +370,7 @@ static void count_span(struct stream_in *in)
 		in->lost_before += expected - in->in_span;
 }
 
-static void start_span(struct stream_in *in, const struct hdr_rtp *hdr, uint32_t transit)
+static void start_span(struct stream_in *in, const struct hdr_rtp *hdr)
 {
 	in->started = true;
 	in->ssrc = hdr->ssrc;
@@ -378,7 +378,7 @@ static void start_span(struct stream_in *in, const struct hdr_rtp *hdr, uint32_t
 	in->base = hdr->seq;
 	in->cycles = 0;
 	in->in_span = 0;
-	in->transit = transit;
+	in->timed = false;
 }
 
 /* RFC 3550 appendix A.1, A.3 and A.8, without its probation: the source is checked by address. */
@@ -392,7 +392,7 @@ static void count_rtp(struct stream *stream, const struct hdr_rtp *hdr, uint64_t
 	if (!in->started || in->ssrc != hdr->ssrc || step > 3000 || step < -3000) {
 		if (in->started)
 			count_span(in);
-		start_span(in, hdr, transit);
+		start_span(in, hdr);
 	} else if (step > 0) {
 		if (hdr->seq < in->seq)
 			in->cycles += 65536;
@@ -402,8 +402,13 @@ static void count_rtp(struct stream *stream, const struct hdr_rtp *hdr, uint64_t
 	if (hdr->pt == stream->dtmf_pt_in)
 		return; /* packets of a digit share a timestamp: they say nothing about the way */
 	in->pt = hdr->pt;
+	if (stream->slot->resting == REST_HELD) {
+		in->timed = false;
+		return;
+	}
 
-	d = transit - in->transit;
+	d = in->timed ? transit - in->transit : 0;
+	in->timed = true;
 	in->transit = transit;
 	if ((int32_t)d < 0)
 		d = -d;
@@ -706,7 +711,7 @@ static uint64_t came_at_us(const struct relay *relay, struct msghdr *msg, uint64
 
 static void take_batch(struct relay *relay, struct sock *sock, struct stream *stream, unsigned n)
 {
-	const bool waited = sock->slot->resting && !sock->is_rtcp;
+	const bool waited = sock->slot->resting == REST_HEARD && !sock->is_rtcp;
 	const uint64_t now_us = relay->now_us;
 	const bool is_shared = stream->bundle;
 	struct stream *line = stream, *to = NULL; /* whose packet it is; whom those that wait are for */
@@ -827,7 +832,7 @@ void path_readable(struct relay *relay, struct sock *sock)
 	}
 
 	for (int round = 0; round < PATH_ROUNDS; round++) {
-		n = receive(relay, sock->fd, !stream->locked || stream->ice || sock->slot->resting);
+		n = receive(relay, sock->fd, !stream->locked || stream->ice || sock->slot->resting == REST_HEARD);
 		if (n > 0)
 			take_batch(relay, sock, stream, (unsigned)n);
 		if (n < RELAY_BATCH)

@@ -561,7 +561,7 @@ void play_music_start(struct relay *relay, struct stream *stream, uint32_t moh_c
 	if (!play || add_sound(play, name)) {
 		/* Silence is heard; the bridge must not be, as the other side believes in its hold. */
 		log_error("media.play.memory", "no memory for music on hold; it is silent");
-		relay_rest(relay, stream, false);
+		relay_rest(relay, stream, REST_NONE);
 	}
 	if (play)
 		play->is_loop = play->is_read = true;
@@ -578,7 +578,7 @@ void play_music_stop(struct relay *relay, struct stream *stream)
 	/* What was said during the music is not for the other side. */
 	if (stream->slot && stream->slot->resting)
 		path_readable(relay, &stream->slot->rtp);
-	relay_rest(relay, stream, false);
+	relay_rest(relay, stream, REST_NONE);
 	play_free(stream->hold);
 	stream->hold = NULL;
 	if (!stream->play)

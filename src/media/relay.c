@@ -268,7 +268,7 @@ static void list_out(struct relay *relay, struct stream *stream)
 {
 	relay_gen_remove(relay, stream);
 	relay_pace(relay, stream, false);
-	relay_rest(relay, stream, false);
+	relay_rest(relay, stream, REST_NONE);
 	room_leave(relay, stream);
 	unbridge(relay, stream);
 	listen_leave(relay, stream);
@@ -294,24 +294,32 @@ static void slot_watch(struct relay *relay, struct slot *slot, int op)
 	(void)epoll_ctl(relay->epoll_fd, op, slot->rtcp.fd, &ev);
 }
 
-/* What the socket holds when it is watched again is told at once: nothing is lost on the way. */
-static void slot_rest(struct relay *relay, struct slot *slot, bool on)
+/*
+ * What the socket holds when it is watched again is told at once: nothing is lost on the way. As long as one
+ * socket of the machine wants stamps the kernel reads the clock for each packet of all: only who is heard does.
+ */
+static void slot_rest(struct relay *relay, struct slot *slot, enum rest rest)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = &slot->rtp };
-	const int stamps = on;
+	const int stamps = rest == REST_HEARD;
 
-	(void)epoll_ctl(relay->epoll_fd, on ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, slot->rtp.fd, &ev);
+	if (!rest || !slot->resting)
+		(void)epoll_ctl(relay->epoll_fd, rest ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, slot->rtp.fd, &ev);
 	/* Without its time a packet counts as having come when it is read: more jitter is told, no more. */
-	(void)setsockopt(slot->rtp.fd, SOL_SOCKET, SO_TIMESTAMPNS, &stamps, sizeof(stamps));
-	slot->resting = on;
+	if (stamps != (slot->resting == REST_HEARD))
+		(void)setsockopt(slot->rtp.fd, SOL_SOCKET, SO_TIMESTAMPNS, &stamps, sizeof(stamps));
+	slot->resting = (uint8_t)rest;
 }
 
-void relay_rest(struct relay *relay, struct stream *stream, bool on)
+void relay_rest(struct relay *relay, struct stream *stream, enum rest rest)
 {
-	on = on && stream->slot && stream->locked && !stream->ice && !stream->bundle &&
-	     stream->wire == stream && !(stream->flags & MP_REMOTE_RAW);
-	if (stream->slot && stream->slot->resting != on)
-		slot_rest(relay, stream->slot, on);
+	if (!stream->slot)
+		return;
+	if (!stream->locked || stream->ice || stream->bundle || stream->wire != stream ||
+	    stream->flags & MP_REMOTE_RAW)
+		rest = REST_NONE;
+	if (stream->slot->resting != rest)
+		slot_rest(relay, stream->slot, rest);
 }
 
 static void slot_tos(struct slot *slot, uint8_t tos)

@@ -205,10 +205,10 @@ void relay_pace(struct relay *relay, struct stream *stream, bool on);
 void relay_tick_need(struct relay *relay);
 /*
  * Packets that only fill a jitter buffer need wake nobody before the tick that empties it, and those of a
- * held phone nobody at all. on: that is so for this stream. Connected streams without ICE alone rest: the
- * others have answers to give. Who turns it on reads the socket.
+ * held phone nobody at all. Connected streams without ICE alone rest, whatever is asked for: the others
+ * have answers to give. Who lets it rest reads the socket.
  */
-void relay_rest(struct relay *relay, struct stream *stream, bool on);
+void relay_rest(struct relay *relay, struct stream *stream, enum rest rest);
 
 /* path.c: packets */
 void path_readable(struct relay *relay, struct sock *sock);

@@ -49,6 +49,13 @@ struct sock {
 	bool is_rtcp;
 };
 
+/* A socket of sound that rests is in no epoll set: a tick fetches its packets. */
+enum rest {
+	REST_NONE,
+	REST_HELD,  /* of a held phone: what it says goes nowhere, when it came is not known */
+	REST_HEARD, /* to be decoded: the kernel stamps the packets */
+};
+
 /*
  * A bound even/odd pair of ports. Slots are kept when their stream ends: a call then needs no
  * socket(), bind(), epoll_ctl() or close(). Between two streams what arrives is read and thrown away
@@ -66,7 +73,7 @@ struct slot {
 	uint8_t tos;
 	bool connected, muted, keep_unconnected;
 	bool away; /* between two relay threads: events of this turn no longer count */
-	bool resting; /* in no epoll set: a tick fetches its packets of sound */
+	uint8_t resting; /* enum rest */
 
 	/* control thread, and handed with the slot */
 	struct slot *next;
@@ -91,6 +98,7 @@ enum out_source { OUT_NONE, OUT_BRIDGE, OUT_MUSIC, OUT_DTMF, OUT_AUDIO, OUT_ROOM
 /* Reception statistics, RFC 3550 appendix A. */
 struct stream_in {
 	bool started;
+	bool timed;         /* transit is that of the packet before */
 	uint32_t ssrc;
 	uint16_t seq;       /* highest */
 	uint32_t cycles;    /* 65536 each */
