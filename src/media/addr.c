@@ -2,7 +2,16 @@
 #include "media/stream.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* C wants the size to be whole lines: those who ask are made of them (_Alignas). */
+void *stream_line_alloc(size_t size)
+{
+	void *p = aligned_alloc(MEDIA_LINE, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
 
 socklen_t net_addr_len(const union net_addr *addr)
 {
@@ -18,14 +27,14 @@ static const void *ip_of(const union net_addr *addr, size_t *len)
 
 bool net_addr_isset(const union net_addr *addr)
 {
-	static const uint8_t any[16];
-	const void *ip;
-	size_t len;
-
-	if (addr->sa.sa_family != AF_INET && addr->sa.sa_family != AF_INET6)
+	switch (addr->sa.sa_family) {
+	case AF_INET:
+		return addr->in.sin_port && addr->in.sin_addr.s_addr;
+	case AF_INET6:
+		return addr->in6.sin6_port && !IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+	default:
 		return false;
-	ip = ip_of(addr, &len);
-	return net_addr_port(addr) && memcmp(ip, any, len) != 0;
+	}
 }
 
 bool net_addr_same_ip(const union net_addr *a, const union net_addr *b)

@@ -6,7 +6,7 @@
 #include "media/play.h"
 
 #define HELD_TICKS 6  /* from one look at what a held phone sends to the next */
-#define HELD_ASKED 64 /* sockets in one question */
+#define HELD_ASKED 16 /* sockets in one question: what the kernel has of them is in the cache for sending, too */
 
 /* What the relay sends by itself, every RELAY_TICK_MS: digits, else what play.c plays. Relay thread. */
 
@@ -37,9 +37,8 @@ static void prefetch(const struct stream *stream)
 	if (!after)
 		return;
 	__builtin_prefetch(&after->gen_next);
-	__builtin_prefetch(&after->own_next_us);
+	__builtin_prefetch(&after->bundle);
 	__builtin_prefetch(&after->tx_packets);
-	__builtin_prefetch(&after->out.ts_add);
 	__builtin_prefetch(&after->digits.active);
 }
 
@@ -67,14 +66,14 @@ static void ask(struct relay *relay, struct asked *asked)
 
 /*
  * What a held phone sends goes nowhere: it is counted, and a digit is told. So its socket rests, too, and
- * is looked at now and then, each at its own tick: a watched one would wake its watch with every packet
- * of music that leaves, a tenth of what that costs.
+ * is looked at now and then, neighbours in the same tick: a watched one would wake its watch with every
+ * packet of music that leaves, a tenth of what that costs.
  */
 static void look_at_held(struct relay *relay, struct stream *stream, struct asked *asked)
 {
 	struct slot *slot = stream->slot;
 
-	if (!slot || (slot->port / 2 + relay->gen_turn) % HELD_TICKS || audio_heard(stream))
+	if (!slot || (slot->port / (2 * HELD_ASKED) + relay->gen_turn) % HELD_TICKS || audio_heard(stream))
 		return;
 	relay_rest(relay, stream, REST_HELD);
 	if (!slot->resting)

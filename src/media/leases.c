@@ -302,7 +302,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 	if (stream_find(control, msg->hdr.stream))
 		return -EEXIST;
 
-	stream = calloc(1, sizeof(*stream));
+	stream = stream_line_alloc(sizeof(*stream));
 	if (!stream)
 		return -ENOMEM;
 
@@ -358,7 +358,7 @@ static void on_room_open(struct conn *conn, struct stream *none, const struct mp
 	struct stream *stream;
 	int err = stream_find(conn->control, hdr->stream) ? -EEXIST : 0;
 
-	stream = err ? NULL : calloc(1, sizeof(*stream));
+	stream = err ? NULL : stream_line_alloc(sizeof(*stream));
 	if (!stream) {
 		say_failed(conn, hdr->stream, err ? err : -ENOMEM);
 		return;

@@ -131,6 +131,12 @@ static bool gather(struct iovec *one, const struct iovec *iov, int n_iov)
 	return true;
 }
 
+/* The usual way of what we send ourselves: nothing is to be said to the kernel but what it shall send. */
+static bool send_connected(const struct slot *slot, const void *data, size_t len)
+{
+	return slot->connected && send(slot->rtp.fd, data, len, MSG_DONTWAIT) >= 0;
+}
+
 void path_send(struct relay *relay, struct stream *stream, const struct iovec *iov, int n_iov)
 {
 	_Alignas(8) uint8_t data[RELAY_MAX_PACKET + SECURE_TRAILER];
@@ -148,7 +154,8 @@ void path_send(struct relay *relay, struct stream *stream, const struct iovec *i
 		return;
 	}
 	count_sent(relay, stream, bytes);
-	send_all(relay, stream->wire, stream->wire->slot->rtp.fd, &stream->wire->dst, &msg, 1);
+	if (!send_connected(stream->wire->slot, data, one.iov_len))
+		send_all(relay, stream->wire, stream->wire->slot->rtp.fd, &stream->wire->dst, &msg, 1);
 }
 
 void path_send_rtcp(struct relay *relay, struct stream *stream, uint8_t *data, size_t len)

@@ -14,25 +14,25 @@
 #define WAIT_MAX_US (5 * 1000000ull) /* for a disk; then the sound is left out */
 #define EARLY_US    (RELAY_TICK_MS * 1000 / 2)
 
-struct play {
-	uint32_t id;
-	bool is_loop, is_mix, ends_by_digit;
-	int16_t gain_db;
-	uint32_t offset_ms;
+struct play { /* stream_line_alloc(): each packet touches its first line only */
+	_Alignas(MEDIA_LINE) unsigned at; /* the sound that plays */
 	unsigned n;
-
-	unsigned at;             /* the sound that plays */
 	struct sound *sound;     /* NULL: not got yet */
 	uint32_t frame;          /* of it, that comes next */
-	uint32_t music_index;    /* of a class at a place of its own */
+	bool is_loop, is_mix, ends_by_digit;
 	bool is_read;            /* all that follows has been read from the disk */
 	bool is_begun;           /* the offset has been used */
 	bool round_has_sound;    /* something of this round could be played */
 	bool was_heard;
 	uint64_t wait_since_us;  /* 0: does not wait */
 	uint64_t played_frames;
+
+	uint32_t id;
+	uint32_t offset_ms;
+	int16_t gain_db;
+	uint32_t music_index;    /* of a class at a place of its own */
 	int err;                 /* the first */
-	char *names[PLAY_MAX_SOUNDS];
+	char **names;            /* n of them */
 };
 
 /* What is to be sent. */
@@ -48,7 +48,6 @@ enum fetch { FETCH_OK, FETCH_WAIT, FETCH_OVER };
 void play_prefetch(const struct play *play)
 {
 	__builtin_prefetch(play);
-	__builtin_prefetch(&play->wait_since_us);
 }
 
 static void play_free(struct play *play)
@@ -58,6 +57,7 @@ static void play_free(struct play *play)
 	sound_unref(play->sound);
 	for (unsigned i = 0; i < play->n; i++)
 		free(play->names[i]);
+	free(play->names);
 	free(play);
 }
 
@@ -486,8 +486,14 @@ bool play_pull(struct relay *relay, struct stream *stream, uint32_t hz, struct a
 
 static int add_sound(struct play *play, const char *name)
 {
+	char **names;
+
 	if (play->n == PLAY_MAX_SOUNDS)
 		return -E2BIG;
+	names = realloc(play->names, (play->n + 1) * sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	play->names = names;
 	play->names[play->n] = strdup(name);
 	if (!play->names[play->n])
 		return -ENOMEM;
@@ -521,7 +527,7 @@ void play_on_play(struct relay *relay, struct stream *stream, const struct mp_hd
 		play = stream->coming = NULL;
 	}
 	if (!play) {
-		play = stream->coming = calloc(1, sizeof(*play));
+		play = stream->coming = stream_line_alloc(sizeof(*play));
 		if (!play) {
 			tell_end(relay, stream, &(struct play){ .id = msg->play, .err = -ENOMEM },
 				 MEDIA_END_FAILED, 0);
@@ -557,7 +563,7 @@ void play_music_start(struct relay *relay, struct stream *stream, uint32_t moh_c
 		stream->hold = NULL;
 	}
 	(void)snprintf(name, sizeof(name), "moh:%u", moh_class);
-	play = calloc(1, sizeof(*play));
+	play = stream_line_alloc(sizeof(*play));
 	if (!play || add_sound(play, name)) {
 		/* Silence is heard; the bridge must not be, as the other side believes in its hold. */
 		log_error("media.play.memory", "no memory for music on hold; it is silent");

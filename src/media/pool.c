@@ -66,7 +66,7 @@ static void slot_free(struct slot *slot)
 
 static int slot_bind(struct slot **ret, const struct family *family, uint16_t port)
 {
-	struct slot *slot = calloc(1, sizeof(*slot));
+	struct slot *slot = stream_line_alloc(sizeof(*slot));
 	int err;
 
 	if (!slot)

@@ -27,6 +27,8 @@ struct room;
 struct secure;
 struct slot;
 
+#define MEDIA_LINE 64 /* bytes that come into the cache at once */
+
 union net_addr {
 	struct sockaddr sa;
 	struct sockaddr_in in;
@@ -61,9 +63,10 @@ enum rest {
  * socket(), bind(), epoll_ctl() or close(). Between two streams what arrives is read and thrown away
  * by the relay thread; when much arrives the slot is muted in epoll.
  */
-struct slot {
+struct slot { /* stream_line_alloc() */
 	/* fixed */
-	struct sock rtp, rtcp;
+	_Alignas(MEDIA_LINE) struct sock rtp;
+	struct sock rtcp;
 	uint16_t port;
 	bool ipv6;
 
@@ -127,19 +130,20 @@ struct stream {
 	uint32_t timeout_ms;
 	bool video, mux;
 	uint8_t tos;
-	struct slot *slot; /* NULL: a room */
 
 	/*
 	 * Relay thread, all that follows. Thousands of streams do not fit the cache: what every packet
-	 * that leaves needs stands close together, and so does what every one that comes needs.
+	 * that leaves needs stands in three lines of it, and what every one that comes needs follows.
 	 */
-	struct stream *gen_next, *gen_prev; /* those that a tick sends for */
+	_Alignas(MEDIA_LINE) struct stream *gen_next; /* those that a tick sends for */
+	struct stream *gen_prev;
+	struct slot *slot;                  /* fixed; NULL: a room */
 	struct play *play, *hold;           /* play.h: sequence, music */
 	struct audio *audio;                /* the slow path (media/audio.h); NULL: packets only pass */
 	struct stream *wire;                /* whose socket, addresses and keys it uses: usually its own */
-	struct bundle *bundle;              /* of those that use one wire; NULL: alone */
 	struct secure *secure;              /* SRTP, DTLS, ICE of the wire; NULL: plain RTP */
-	struct stream *peer;
+
+	struct bundle *bundle;              /* of those that use one wire; NULL: alone */
 	uint64_t own_next_us;        /* what we send ourselves: no packet of a tick before */
 	uint32_t own_ts;             /* ... comes next */
 	uint8_t own_wait;            /* ... ticks until the next packet */
@@ -149,18 +153,20 @@ struct stream {
 	bool playing;                /* play is set and replaces what the bridge says */
 	uint8_t flags;               /* MP_REMOTE_* */
 	uint8_t codec, pt, ptime_ms; /* of formats[0]: what we send ourselves */
+	bool locked;                 /* the source can no more be replaced */
+	bool ice;                    /* its checks say who may send and who is sent to */
 	uint32_t clock_hz;           /* of formats[0] */
 	union net_addr dst;          /* where RTP goes */
+
 	uint64_t tx_packets, tx_bytes;
 	struct stream_out out;
 
+	struct stream *peer;
 	uint64_t rx_packets, rx_bytes, rx_dropped;
 	uint64_t latched_at_us, heard_at_us;
 	union net_addr src;          /* latched source */
 	uint8_t rank;                /* of it; 0 none */
-	bool locked;                 /* it can no more be replaced */
 	bool timed_out;
-	bool ice;                    /* its checks say who may send and who is sent to */
 	/* How packets pass to the peer: those alike in the bits of pass_mask to the packet that was
 	 * looked at last (audio_route()). */
 	uint32_t pass_key, pass_mask;
@@ -195,6 +201,9 @@ struct stream {
 	uint32_t delay_ms;            /* of the jitter buffer when it was looked at last */
 	struct report report;
 };
+
+/* Zeroed, at the beginning of a line; free() it. NULL: out of memory. */
+void *stream_line_alloc(size_t size);
 
 void stream_stats(const struct stream *stream, struct media_stats *ret);
 /* Packets that should have come, and those that did not. */
