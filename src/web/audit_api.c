@@ -2,6 +2,7 @@
 /* The audit log: who has changed what (PLT-01, PLT-02, ADV-78). */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "web/period.h"
@@ -39,6 +40,30 @@ static int read_moment(struct rest *rest, const char *name, int64_t *ret)
 				      "%s is a date YYYY-MM-DD hh:mm:ss."), name);
 }
 
+/* What is misspelt would otherwise filter nothing. */
+static int check_arguments(struct rest *rest)
+{
+	static const char *const known[] = { "page", "page_size", "from", "to", "username", "ip_address", "action",
+					     "object_type", "transaction_id", "q" };
+	const struct web_req *req = rest->req;
+
+	for (size_t i = 0; i < req->n_args; i++) {
+		size_t k = 0;
+
+		while (k < ARRAY_SIZE(known) && strcmp(req->args[i].name, known[k]))
+			k++;
+		if (k == ARRAY_SIZE(known))
+			return rest_problem(rest, -EBADPATH, "bad_parameter",
+					    REST_TEXT(rest,
+						      "Il parametro \"%s\" non esiste: usare page, page_size, from, to, "
+						      "username, ip_address, action, object_type, transaction_id, q.",
+						      "There is no parameter \"%s\": use page, page_size, from, to, "
+						      "username, ip_address, action, object_type, transaction_id, q."),
+					    req->args[i].name);
+	}
+	return 0;
+}
+
 /* Newest first. The machine's administrator sees all tenants; what was changed in an object needs the
  * level that reading an object does. */
 int rest_audit_list(struct rest *rest)
@@ -57,7 +82,9 @@ int rest_audit_list(struct rest *rest)
 	int64_t total = 0;
 	int err;
 
-	err = read_number(rest, "page", 1, 1000000, &query.page);
+	err = check_arguments(rest);
+	if (!err)
+		err = read_number(rest, "page", 1, 1000000, &query.page);
 	if (!err)
 		err = read_number(rest, "page_size", 50, PAGE_SIZE_MAX, &query.page_size);
 	if (!err)

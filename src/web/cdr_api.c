@@ -270,14 +270,33 @@ static int read_moment(struct rest *rest, const json_t *search, const char *name
 				      "%s is not a date: use YYYY-MM-DD hh:mm:ss."), name);
 }
 
+/* What is misspelt would otherwise find the calls of a whole month. */
+static int check_search(struct rest *rest, json_t *search)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (search, name, value) {
+		if (strcmp(name, "begin") && strcmp(name, "end") && strcmp(name, "unique_id"))
+			return rest_problem(rest, -EBADPATH, "unknown_field",
+					    REST_TEXT(rest, "Il campo %s non esiste: usare begin, end, unique_id.",
+						      "There is no field %s: use begin, end, unique_id."),
+					    name);
+		if (!strcmp(name, "unique_id") && !json_is_string(value) && !json_is_null(value))
+			return rest_problem(rest, -EBADPATH, "bad_value",
+					    REST_TEXT(rest, "unique_id è un testo tra virgolette.",
+						      "unique_id is a text in quotes."));
+	}
+	return 0;
+}
+
 /* PUB-06: only {format} of the URL counts. The end given is included to its last second. */
 int rest_cdr_by_body(struct rest *rest)
 {
 	const char *format = rest->n_params > 0 ? rest->params[0] : "summary";
 	struct cdr_query query = { 0 };
-	const json_t *search;
 	struct period period;
-	json_t *body = NULL;
+	json_t *search, *body = NULL;
 	int err = rest_body(rest, NULL, &body);
 
 	if (err)
@@ -290,7 +309,9 @@ int rest_cdr_by_body(struct rest *rest)
 		goto out;
 	}
 	query.unique_id = js_str(search, "unique_id", NULL);
-	err = read_moment(rest, search, "begin", &query.from_us);
+	err = check_search(rest, search);
+	if (!err)
+		err = read_moment(rest, search, "begin", &query.from_us);
 	if (!err)
 		err = read_moment(rest, search, "end", &query.to_us);
 	if (err)

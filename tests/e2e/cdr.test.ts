@@ -186,7 +186,7 @@ describe('by POST', () => {
 
   test('[PUB-06] what cannot be understood is 400', async () => {
     for (const body of ['{}', '{"cdr":5}', '{"cdr":{"begin":"yesterday"}}', '{"cdr":{"begin":"2026-13-01 00:00:00"}}',
-      '{"cdr":{"begin":"2026-02-01 00:00:00","end":"2026-01-01 00:00:00"}}', '{"cdr":']) {
+      '{"cdr":{"begin":"2026-02-01 00:00:00","end":"2026-01-01 00:00:00"}}', '{"cdr":', '{"cdr":{"begins":"2026-01-01 00:00:00"}}', '{"cdr":{"unique_id":5}}']) {
       expect((await search(body, 'application/json')).status, body).toBe(400);
     }
     expect((await search('<kpbx_request><cdr>', 'application/xml')).status).toBe(400);
