@@ -272,7 +272,8 @@ static void poll_timers(struct list *tmrl)
 /* What comes meanwhile is there when the loop looks next, and is done in one turn. */
 static void rest_when_busy(void)
 {
-	const uint64_t rest_us = pace.rest_us * (TIMER_FULL_LOAD - pace.load) / TIMER_FULL_LOAD;
+	const uint64_t full = TIMER_FULL_LOAD * TIMER_FULL_LOAD;
+	const uint64_t rest_us = pace.rest_us * (full - pace.load * pace.load) / full;
 	const struct timespec rest = { .tv_nsec = (long)rest_us * 1000 };
 	const uint64_t now_ms = tmr_jiffies() - pace.rested_us / 1000;
 	const bool is_busy = now_ms - pace.turns_ms[pace.next] < BUSY_SPAN_MS;

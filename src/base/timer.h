@@ -36,8 +36,9 @@ void timer_set_rest(unsigned rest_us);
 #define TIMER_FULL_LOAD 100u
 
 /*
- * What this turn read, in percent of the most that one turn takes: the rest after it is shorter by as
- * much, so that queues of sockets stay short. TIMER_FULL_LOAD: there may be more to read, no rest. Adds up.
+ * What this turn read, in percent of the most that one turn takes: the rest after it is shorter by the
+ * square of that part, so that queues of sockets stay short. TIMER_FULL_LOAD: there may be more to read,
+ * no rest. Adds up.
  */
 void timer_load(unsigned percent);
 
