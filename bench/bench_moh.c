@@ -256,7 +256,7 @@ static int begin_both(struct bench *bench)
 	(void)mediaproc_until(NULL, NULL, SETTLE_MS);
 
 	first_s = next_packet_s(bench->phones[bench->n - 1]);
-	if (!first_s)
+	if (first_s <= 0)
 		return -ENODATA;
 	atomic_store(&bench->bare->begin_ns, (uint64_t)((first_s + 10.5 * PERIOD_S) * 1e9));
 	(void)mediaproc_until(NULL, NULL, SETTLE_MS);
