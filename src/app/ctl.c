@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "call/e180.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -483,8 +484,15 @@ static int play(struct ctl *ctl)
 		return CTL_USAGE;
 	}
 	for (int i = 2; i < ctl->argc; i++) {
+		const char *tone = e180_asked(ctl->argv[i]);
 		int n = add_sound(sounds, sizeof(sounds), len, ctl->argv[i]);
 
+		if (tone && !e180_named(tone)) {
+			(void)fprintf(stderr,
+				      "aoide ctl: %s: no such country or tone; it, us, uk, de, fr, es, pt, ch, at, nl, be, pl; "
+				      "dial, ringback, busy, congestion\n", ctl->argv[i]);
+			return CTL_USAGE;
+		}
 		if (n < 0) {
 			(void)fprintf(stderr, "aoide ctl: too many sounds\n");
 			return CTL_USAGE;
@@ -618,7 +626,7 @@ static const struct ctl_command {
 	{ "hangup", 1, 1, false, hangup, "CALL", "end a call" },
 	{ "play", 2, 32, false, play, "CALL a|b [SOUND...]",
 	  "let the caller (a) or the other (b) hear sounds: a WAV's full path, a prompt (echo/intro),\n"
-	  "      tone:425/1000, silence:500, dtmf:12; without any: stop" },
+	  "      tone:425/1000, tone:uk/busy, silence:500, dtmf:12; without any: stop" },
 	{ "record", 2, 2, false, ctl_record,
 	  "CALL start|pause|resume|stop [--stereo|--mono] [--opus] [--encrypt]",
 	  "record a call; both sides, each on a channel of its own unless --mono" },

@@ -369,10 +369,28 @@ int call_echo(struct call *call)
 
 /* ------------------------------------------------------------------ operators */
 
+static bool tones_exist(const char *lines)
+{
+	for (const char *line = lines; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		const char *name = e180_asked(line);
+		char buf[32];
+
+		if (!name)
+			continue;
+		(void)snprintf(buf, sizeof(buf), "%.*s", (int)strcspn(name, "\n"), name);
+		if (!e180_named(buf))
+			return false;
+	}
+	return true;
+}
+
 int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix)
 {
 	struct leg *leg = to_b ? call->b : call->a;
 	struct pl body;
+
+	if (sounds && !tones_exist(sounds))
+		return -EINVAL;
 
 	if (!leg)
 		return -ENOTCONN;
@@ -388,16 +406,22 @@ static int play_lines(struct call *call, struct leg *leg, char *lines, bool mix)
 	struct media_stream *stream = sound_of(leg);
 	struct sounds *sounds = mem_zalloc(sizeof(*sounds), NULL);
 	char *rest = NULL;
+	bool is_tone = false;
 	int err = -ENOTCONN;
 
 	if (!sounds)
 		return -ENOMEM;
-	for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		add_name(sounds, call, line);
+	for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		const char *tone = e180_asked(line);
+
+		is_tone = tone != NULL;
+		add_name(sounds, call, is_tone ? e180_named(tone) : line);
+	}
 	if (stream && sounds->n)
 		err = media_play(stream, &(struct media_play){ .id = OPERATOR_ID,
 							       .sounds = sounds->list,
 							       .n_sounds = sounds->n,
+							       .loop = is_tone && sounds->n == 1,
 							       .mix = mix });
 	mem_deref(sounds);
 	return err;

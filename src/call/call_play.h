@@ -74,7 +74,8 @@ int call_ringback_start(struct call *call, const char *country);
 int call_idle(struct call *call, uint64_t deadline_ms);
 
 /* Somebody else plays to a leg of a call that does something else (ctl, spy): posts, and deals with, the
- * event. sounds: separated by newlines; none stops what the last one plays. mix: over what is heard anyway.
+ * event. sounds: separated by newlines; none stops what the last one plays; a country's tone ("tone:uk/busy",
+ * E.180) alone goes on until then. mix: over what is heard anyway. -EINVAL: there is no such country or tone.
  * -ENOTCONN: there is no such leg; -ENOTSUP: direct media. */
 int call_post_play(struct call *call, bool to_b, const char *sounds, bool mix);
 void call_on_play(struct call *call, const struct call_event *event);

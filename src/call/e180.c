@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call/e180.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -34,4 +35,25 @@ const char *e180_sound(const char *country, enum e180_tone tone)
 		if (!strcmp(tones[i].country, country))
 			return tones[i].sounds[tone];
 	return tones[0].sounds[tone];
+}
+
+const char *e180_asked(const char *sound)
+{
+	return !strncmp(sound, "tone:", 5) && isalpha((unsigned char)sound[5]) ? sound + 5 : NULL;
+}
+
+const char *e180_named(const char *name)
+{
+	static const char *const names[E180_TONES] = { "dial", "ringback", "busy", "congestion" };
+	const char *slash = strchr(name, '/');
+
+	for (size_t i = 0; slash && i < sizeof(tones) / sizeof(tones[0]); i++) {
+		if (strncmp(tones[i].country, name, (size_t)(slash - name)) ||
+		    tones[i].country[slash - name])
+			continue;
+		for (size_t k = 0; k < E180_TONES; k++)
+			if (!strcmp(slash + 1, names[k]))
+				return tones[i].sounds[k];
+	}
+	return NULL;
 }

@@ -223,6 +223,24 @@ describe('sounds that an operator plays', () => {
     await alice.hangup();
   });
 
+  test('the tones of a country are heard until they are stopped; a country that is not known is told', async ({ pbx, phones }) => {
+    const alice = await phones.start('101');
+    const bob = await phones.start('102', { autoAnswer: true });
+    await alice.dial('102');
+    await alice.waitEvent('CALL_ESTABLISHED');
+    const id = await callId(pbx);
+    await alice.hears(500);
+    await pbx.ctl('play', id, 'a', 'tone:fr/ringback');
+    await alice.hears(440);
+    await pbx.ctl('play', id, 'a', 'tone:at/busy');
+    await alice.hears(420);
+    await pbx.ctl('play', id, 'a');
+    await alice.hears(500);
+    await expect(pbx.ctl('play', id, 'a', 'tone:xx/busy')).rejects.toThrow(/no such country or tone/);
+    await bob.hears(400);
+    await alice.hangup();
+  });
+
   test('[TEL-03] hold and a prompt: the music comes back after it', async ({ pbx, phones }) => {
     const alice = await phones.start('101');
     const bob = await phones.start('102', { autoAnswer: true });
