@@ -8,31 +8,54 @@
  */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #pragma GCC visibility push(default)
 #include "base/re.h"
 #pragma GCC visibility pop
 
+#include "sip/decode.h"
+
+/* Who keeps a header too long is found although its block will be used again. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(addr, size)	((void)(addr), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(addr, size) ((void)(addr), (void)(size))
+#endif
+
 #define HEADER_BUCKETS 32 /* as in libre */
-#define FIRST_HEADERS  12
-#define MORE_HEADERS   12
+#define BLOCK_HEADERS  20 /* of a usual INVITE, with the elements of lists */
 #define START_LINE_MAX 8192
 
-struct more_headers {
-	struct more_headers *next;
-	struct sip_hdr headers[MORE_HEADERS];
+/* Blocks that wait to be used again: what was just used is still in the caches. */
+#define MAX_SPARE 64
+
+struct block {
+	struct block *next;
+	struct hash *ht; /* of the message; NULL in its further blocks */
+	struct sip_hdr headers[BLOCK_HEADERS];
 };
 
-/* A message with room for its headers. They are not memory objects of their own: nobody keeps one
- * longer than its message. */
+/* Headers are not memory objects of their own: nobody keeps one longer than its message. */
 struct decoded {
-	struct sip_msg msg; /* first: this is what others see */
-	struct more_headers *more;
-	size_t n_left; /* free ones of the block that is filled now */
-	struct sip_hdr *next;
-	struct sip_hdr headers[FIRST_HEADERS];
+	struct sip_msg msg;   /* first: this is what others see */
+	struct block *blocks; /* the one that is filled now first */
+	size_t n_left;	      /* free ones of it */
 };
+
+static _Thread_local struct {
+	struct block *first;
+	size_t n;
+} spare;
 
 /* Headers whose value is a list: each element is found by itself as well. Ids are hashes of 12 bits. */
 static const bool is_list[0x1000] = {
@@ -109,58 +132,106 @@ static enum sip_hdrid id_of(const struct pl *name)
 
 /* ------------------------------------------------------------------ memory */
 
+static void block_free(struct block *block)
+{
+	mem_deref(block->ht);
+	free(block);
+}
+
+/* The first block of a message, with its table. */
+static struct block *block_take(void)
+{
+	struct block *block = spare.first;
+
+	if (block) {
+		spare.first = block->next;
+		spare.n--;
+		block->next = NULL;
+		ASAN_UNPOISON_MEMORY_REGION(block->headers, sizeof(block->headers));
+		return block;
+	}
+
+	block = malloc(sizeof(*block));
+	if (!block)
+		return NULL;
+	block->next = NULL;
+	if (hash_alloc(&block->ht, HEADER_BUCKETS)) {
+		free(block);
+		return NULL;
+	}
+	return block;
+}
+
+static void block_give(struct block *block)
+{
+	if (!block->ht || spare.n == MAX_SPARE) {
+		block_free(block);
+		return;
+	}
+	memset(hash_list(block->ht, 0), 0, HEADER_BUCKETS * sizeof(struct list)); /* all lists in a row */
+	ASAN_POISON_MEMORY_REGION(block->headers, sizeof(block->headers));
+	block->next = spare.first;
+	spare.first = block;
+	spare.n++;
+}
+
+void decode_forget_headers(struct sip_msg *msg)
+{
+	struct decoded *decoded = (struct decoded *)msg;
+	struct block *block;
+
+	while ((block = decoded->blocks)) {
+		decoded->blocks = block->next;
+		block_give(block);
+	}
+	decoded->n_left = 0;
+	msg->hdrht = NULL; /* no header is found */
+	list_init(&msg->hdrl);
+}
+
 static void decoded_destructor(void *arg)
 {
 	struct decoded *decoded = arg;
-	struct more_headers *more = decoded->more;
 
-	mem_deref(decoded->msg.hdrht);
+	decode_forget_headers(&decoded->msg);
 	mem_deref(decoded->msg.sock);
 	mem_deref(decoded->msg.mb);
-	while (more) {
-		struct more_headers *next = more->next;
-
-		mem_deref(more);
-		more = next;
-	}
 }
 
 static int decoded_alloc(struct decoded **ret, struct mbuf *mb)
 {
-	struct decoded *decoded = mem_alloc(sizeof(*decoded), decoded_destructor);
-	int err;
+	struct decoded *decoded = mem_zalloc(sizeof(*decoded), decoded_destructor);
 
 	if (!decoded)
 		return ENOMEM;
-	memset(decoded, 0, offsetof(struct decoded, headers));
-	decoded->next = decoded->headers;
-	decoded->n_left = FIRST_HEADERS;
 	decoded->msg.mb = mem_ref(mb);
 	decoded->msg.tag = rand_u64();
-	err = hash_alloc(&decoded->msg.hdrht, HEADER_BUCKETS);
-	if (err)
+	decoded->blocks = block_take();
+	if (!decoded->blocks) {
 		mem_deref(decoded);
-	else
-		*ret = decoded;
-	return err;
+		return ENOMEM;
+	}
+	decoded->n_left = BLOCK_HEADERS;
+	decoded->msg.hdrht = decoded->blocks->ht;
+	*ret = decoded;
+	return 0;
 }
 
 static struct sip_hdr *header_new(struct decoded *decoded)
 {
+	struct block *block = decoded->blocks;
 	struct sip_hdr *hdr;
 
 	if (!decoded->n_left) {
-		struct more_headers *more = mem_alloc(sizeof(*more), NULL);
-
-		if (!more)
+		block = malloc(sizeof(*block));
+		if (!block)
 			return NULL;
-		more->next = decoded->more;
-		decoded->more = more;
-		decoded->next = more->headers;
-		decoded->n_left = MORE_HEADERS;
+		block->ht = NULL;
+		block->next = decoded->blocks;
+		decoded->blocks = block;
+		decoded->n_left = BLOCK_HEADERS;
 	}
-	decoded->n_left--;
-	hdr = decoded->next++;
+	hdr = &block->headers[BLOCK_HEADERS - decoded->n_left--];
 	memset(&hdr->le, 0, sizeof(hdr->le));
 	memset(&hdr->he, 0, sizeof(hdr->he));
 	return hdr;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include "base/log.h"
+#include "sip/decode.h"
 #include "sip/edge_priv.h"
 #include "sip/q850.h"
 #include "snapshot/snapshot.h"
@@ -244,6 +245,8 @@ static void deliver(void *arg)
 		if (inv->event_h)
 			inv->event_h(&q->event, inv->arg);
 		if (q->event.type == INV_EV_ENDED) {
+			if (q->msg && q->msg->req) /* BYE, which its transaction keeps */
+				decode_forget_headers(q->msg);
 			inv->event_h = NULL;
 			if (inv->alive) {
 				inv->alive = false;

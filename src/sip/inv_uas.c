@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include "base/log.h"
+#include "sip/decode.h"
 
 /* The called side: an initial INVITE and its responses. */
 
@@ -382,6 +383,16 @@ void inv_uas_end(struct inv *inv, uint16_t scode, const char *reason, uint8_t q8
 
 /* ------------------------------------------------------------------ ACK and PRACK */
 
+/* libre's transaction keeps request and response for 32 s more, only to know the INVITE again: after a 2xx it
+ * does not answer it (RFC 6026 section 7.1). */
+static void forget_answered(struct inv *inv)
+{
+	if (inv->state == INV_ST_ACCEPTED)
+		decode_forget_headers(inv->msg);
+	if (inv->resp)
+		mbuf_reset(inv->resp);
+}
+
 void inv_on_ack(struct inv *inv, const struct sip_msg *msg)
 {
 	const bool initial = inv->state == INV_ST_ACCEPTED, is_asked = inv->offer_local;
@@ -390,6 +401,7 @@ void inv_on_ack(struct inv *inv, const struct sip_msg *msg)
 	if (!inv->ack_wait || msg->cseq.num != inv->ack_cseq)
 		return;
 	inv->ack_wait = false;
+	forget_answered(inv);
 	inv_stop_repeating(inv);
 	inv_note_peer(inv, msg);
 	if (inv->bye_after_ack) {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
+#include "sip/decode.h"
 #include "sip/edge.h"
 #include "snapshot/snapshot.h"
 
@@ -542,10 +543,14 @@ int inv_reply_send(struct inv *inv, struct sip_strans **st, const struct sip_msg
 	err = -out.err;
 	if (!err) {
 		sip_reply_addr(&dst, msg, has_rport(msg, &rport));
+		if (r->scode >= 200)
+			(void)mbuf_trim(out.mb); /* the transaction keeps it for 32 s */
 		err = -sip_strans_reply(st, inv->ctx->sip, msg, &dst, r->scode, out.mb);
 	}
 	if (!err && sent)
 		*sent = mem_ref(out.mb);
+	if (!err && r->scode >= 300 && msg == inv->msg)
+		decode_forget_headers(inv->msg);
 	mem_deref(out.mb);
 	return err;
 }

@@ -16,6 +16,7 @@
 #define OUT_SOCKETS   4     /* IPv4 and IPv6 */
 #define OUT_DATAGRAMS 64    /* as many as one turn of the loop reads from a socket */
 #define OUT_BYTES     65536 /* of those that wait */
+#define OUT_REFUSED   8	    /* remembered destinations that could not be sent to */
 
 typedef int(send_h)(struct udp_sock *us, const struct sa *dst, struct mbuf *mb);
 typedef int(local_h)(const struct udp_sock *us, struct sa *local);
@@ -29,6 +30,8 @@ static struct out {
 	size_t n_socks;
 	int fd; /* of all that wait */
 	uint64_t lost;
+	struct sa refused[OUT_REFUSED]; /* a ring; family 0: none */
+	size_t n_refused;
 	size_t n, used;
 	struct mmsghdr msgs[OUT_DATAGRAMS];
 	struct iovec iov[OUT_DATAGRAMS];
@@ -50,11 +53,22 @@ static int sock_find(const struct udp_sock *us)
 	return -1;
 }
 
-/* Nobody else hears of it: the phone repeats its request and gets the response again. */
+static bool is_refused(const struct sa *dst)
+{
+	for (size_t i = 0; i < OUT_REFUSED; i++)
+		if (sa_isset(&out.refused[i], SA_ADDR) && sa_cmp(&out.refused[i], dst, SA_ALL))
+			return true;
+	return false;
+}
+
+/* Nobody else hears of a response: the phone repeats its request and gets it again. An INVITE is repeated
+ * after 500 ms, then at once, and its transaction hears of the error. */
 static void note_lost(const struct sa *dst, int err)
 {
 	out.lost++;
-	log_warn("sip.not_sent", "a response could not be sent: look at the network and its routes",
+	if (!is_refused(dst))
+		out.refused[out.n_refused++ % OUT_REFUSED] = *dst;
+	log_warn("sip.not_sent", "a message could not be sent: look at the network and its routes",
 		 kv_sa("to", dst), kv_err(-err), kv_int("lost", out.lost));
 }
 
@@ -75,14 +89,17 @@ static void udp_out_flush(void)
 }
 
 /* Nobody looks at what became of these: a response or ACK that is lost is sent again when the phone
- * repeats itself, a BYE is repeated, and its call has ended for us. */
-static bool may_wait(const struct mbuf *mb)
+ * repeats itself, a BYE is repeated, and its call has ended for us. An INVITE rarely fails where none has
+ * failed before. */
+static bool may_wait(const struct sa *dst, const struct mbuf *mb)
 {
 	const char *text = (const char *)mbuf_buf(mb);
 	const size_t len = mbuf_get_left(mb);
 
-	return len > 8 && len < OUT_BYTES &&
-	       (!memcmp(text, "SIP/2.0 ", 8) || !memcmp(text, "ACK ", 4) || !memcmp(text, "BYE ", 4));
+	if (len <= 8 || len >= OUT_BYTES)
+		return false;
+	return !memcmp(text, "SIP/2.0 ", 8) || !memcmp(text, "ACK ", 4) || !memcmp(text, "BYE ", 4) ||
+	       (!memcmp(text, "INVITE ", 7) && !is_refused(dst));
 }
 
 static void enqueue(int fd, const struct sa *dst, const struct mbuf *mb)
@@ -115,7 +132,7 @@ int udp_send(struct udp_sock *us, const struct sa *dst, struct mbuf *mb)
 	static send_h *next;
 	const int i = dst && mb ? sock_find(us) : -1;
 
-	if (i >= 0 && may_wait(mb)) {
+	if (i >= 0 && may_wait(dst, mb)) {
 		if (out.n == OUT_DATAGRAMS || out.used + mbuf_get_left(mb) > OUT_BYTES ||
 		    (out.n && out.fd != out.socks[i].fd))
 			udp_out_flush();

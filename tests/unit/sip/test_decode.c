@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/re.h"
+#include "sip/decode.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -212,6 +213,45 @@ static void many_headers(void **state)
 	}
 }
 
+static struct sip_msg *decoded(const char *text)
+{
+	struct mbuf *mb = mbuf_alloc(strlen(text));
+	struct sip_msg *msg = NULL;
+
+	assert_int_equal(mbuf_write_str(mb, text), 0);
+	mb->pos = 0;
+	assert_int_equal(sip_msg_decode(&msg, mb), 0);
+	mem_deref(mb);
+	return msg;
+}
+
+/* What transactions look at stays; the memory serves the next message, more of them than are kept. */
+static void headers_can_be_forgotten(void **state)
+{
+	struct sip_msg *kept[100], *msg;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		kept[i] = decoded(messages[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		msg = kept[i];
+		assert_non_null(sip_msg_hdr(msg, SIP_HDR_CONTACT));
+		decode_forget_headers(msg);
+		decode_forget_headers(msg);
+		assert_null(sip_msg_hdr(msg, SIP_HDR_CONTACT));
+		assert_null(sip_msg_hdr(msg, SIP_HDR_VIA));
+		assert_true(list_isempty(&msg->hdrl));
+		assert_int_equal(pl_strcmp(&msg->via.branch, "z9hG4bK1"), 0);
+		assert_int_equal(pl_strcmp(&msg->callid, "c1@x"), 0);
+		assert_int_equal(pl_strcmp(&msg->from.tag, "f1"), 0);
+		assert_int_equal(pl_strcmp(&msg->met, "INVITE"), 0);
+		assert_int_equal(msg->cseq.num, 1);
+		assert_true(same(messages[i % 2], strlen(messages[i % 2])));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		mem_deref(kept[i]);
+}
+
 /* Their functions call each other through ours; each is compared alone. */
 static void same_value(const char *text, size_t len)
 {
@@ -283,6 +323,7 @@ int main(void)
 		cmocka_unit_test(same_messages_as_libre),
 		cmocka_unit_test(same_answers_for_damaged_messages),
 		cmocka_unit_test(many_headers),
+		cmocka_unit_test(headers_can_be_forgotten),
 		cmocka_unit_test(same_uris_addresses_and_vias_as_libre),
 	};
 

@@ -101,24 +101,28 @@ static void phone_has_nothing(int phone)
 	assert_int_equal(recv(net.phones[phone], buf, sizeof(buf), MSG_DONTWAIT), -1);
 }
 
-static void responses_and_acks_leave_together_at_the_end_of_the_turn(void **state)
+static void what_can_wait_leaves_together_at_the_end_of_the_turn(void **state)
 {
 	(void)state;
 	assert_int_equal(say(&net.at[0], "SIP/2.0 180 Ringing"), 0);
 	assert_int_equal(say(&net.at[1], "ACK sip:b SIP/2.0"), 0);
 	assert_int_equal(say(&net.at[0], "SIP/2.0 200 OK"), 0);
+	assert_int_equal(say(&net.at[1], "INVITE sip:b SIP/2.0"), 0);
+	assert_int_equal(say(&net.at[0], "BYE sip:a SIP/2.0"), 0);
 	phone_has_nothing(0);
 	phone_has_nothing(1);
 
 	end_of_turn();
 	phone_gets(0, "SIP/2.0 180 Ringing");
 	phone_gets(0, "SIP/2.0 200 OK");
+	phone_gets(0, "BYE sip:a SIP/2.0");
 	phone_gets(1, "ACK sip:b SIP/2.0");
+	phone_gets(1, "INVITE sip:b SIP/2.0");
 	end_of_turn();
 	phone_has_nothing(0);
 }
 
-static void a_request_leaves_at_once_and_overtakes_nothing_for_its_phone(void **state)
+static void another_request_leaves_at_once_and_overtakes_nothing_for_its_phone(void **state)
 {
 	(void)state;
 	assert_int_equal(say(&net.at[0], "ACK sip:a SIP/2.0"), 0);
@@ -149,8 +153,8 @@ static void more_than_fit_leave_early_and_in_order(void **state)
 	}
 }
 
-/* A request's error is known at once, a response's is counted; the others of the turn still leave.
- */
+/* A request's error is known at once, a response's is counted; the others of the turn still leave. An
+ * INVITE's error is known when it is repeated, and at once of the next one. */
 static void what_cannot_be_sent_is_seen(void **state)
 {
 	const uint64_t before = udp_out_lost();
@@ -158,7 +162,7 @@ static void what_cannot_be_sent_is_seen(void **state)
 
 	(void)state;
 	assert_int_equal(sa_set_str(&everybody, "255.255.255.255", 5060), 0);
-	assert_int_not_equal(say(&everybody, "INVITE sip:a SIP/2.0"), 0);
+	assert_int_not_equal(say(&everybody, "INFO sip:a SIP/2.0"), 0);
 
 	assert_int_equal(say(&net.at[0], "SIP/2.0 200 first"), 0);
 	assert_int_equal(say(&everybody, "SIP/2.0 200 nowhere"), 0);
@@ -167,13 +171,23 @@ static void what_cannot_be_sent_is_seen(void **state)
 	assert_int_equal(udp_out_lost(), before + 1);
 	phone_gets(0, "SIP/2.0 200 first");
 	phone_gets(0, "SIP/2.0 200 last");
+
+	sa_set_port(&everybody, 5062);
+	assert_int_equal(say(&everybody, "INVITE sip:a SIP/2.0"), 0);
+	end_of_turn();
+	assert_int_equal(udp_out_lost(), before + 2);
+	assert_int_not_equal(say(&everybody, "INVITE sip:a SIP/2.0"), 0);
+	assert_int_equal(say(&net.at[0], "INVITE sip:b SIP/2.0"), 0);
+	end_of_turn();
+	phone_gets(0, "INVITE sip:b SIP/2.0");
+	assert_int_equal(udp_out_lost(), before + 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(responses_and_acks_leave_together_at_the_end_of_the_turn),
-		cmocka_unit_test(a_request_leaves_at_once_and_overtakes_nothing_for_its_phone),
+		cmocka_unit_test(what_can_wait_leaves_together_at_the_end_of_the_turn),
+		cmocka_unit_test(another_request_leaves_at_once_and_overtakes_nothing_for_its_phone),
 		cmocka_unit_test(more_than_fit_leave_early_and_in_order),
 		cmocka_unit_test(what_cannot_be_sent_is_seen),
 	};
