@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <fts.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +21,7 @@
 #include "media/vault.h"
 #include "media/wav.h"
 
-#define TURN_MS   100
+#define TURN_MS   100  /* between two looks at the rings while something is recorded */
 #define BATCH     4096 /* samples encoded at once */
 #define PART      ".part"
 #define PART_LEN  5
@@ -68,8 +70,9 @@ struct disk {
 	struct timespec started;
 	_Atomic(struct disk_file *) incoming; /* a stack */
 	_Atomic bool stop;
+	int wake_fd; /* of the writer; it counts: what comes before the writer sleeps is not lost */
 	pthread_mutex_t lock;
-	pthread_cond_t wake, finish;
+	pthread_cond_t finish;
 	struct disk_file *to_finish, **to_finish_end; /* under lock */
 	bool writer_ended;                            /* under lock */
 	struct {
@@ -118,6 +121,14 @@ static void part_name(char *buf, size_t size, const char *path)
 
 /* ------------------------------------------------------------------ producer */
 
+/* A file begins or ends, or all do. Without a lock: relay threads call it. */
+static void writer_wake(struct disk *disk)
+{
+	uint64_t one = 1;
+
+	(void)!write(disk->wake_fd, &one, sizeof(one)); /* only fails when it is awake 2^64 times already */
+}
+
 int disk_open(struct disk_file **ret, struct disk *disk, const struct disk_opts *opts)
 {
 	size_t want = (size_t)opts->hz * opts->channels / 1000 * DISK_RING_MS;
@@ -150,6 +161,7 @@ int disk_open(struct disk_file **ret, struct disk *disk, const struct disk_opts 
 	file->next = atomic_load(&disk->incoming);
 	while (!atomic_compare_exchange_weak(&disk->incoming, &file->next, file))
 		;
+	writer_wake(disk);
 	atomic_fetch_add(&disk->stats.files, 1);
 	*ret = file;
 	return 0;
@@ -210,9 +222,12 @@ int disk_put(struct disk_file *file, const int16_t *samples, size_t n)
 
 void disk_end(struct disk_file *file, int notify_fd)
 {
+	struct disk *disk = file->disk;
+
 	file->notify_fd = notify_fd;
+	/* From here on the file may be complete, and freed by the one who heard of that. */
 	atomic_store_explicit(&file->ended, true, memory_order_release);
-	(void)pthread_cond_signal(&file->disk->wake); /* one that is missed costs TURN_MS */
+	writer_wake(disk);
 }
 
 static void file_free(struct disk_file *file)
@@ -427,19 +442,14 @@ static void finish_later(struct disk *disk, struct disk_file *file)
 	pthread_mutex_unlock(&disk->lock);
 }
 
-static void wait_turn(struct disk *disk)
+/* For a turn while there are files, else until one begins or all end. */
+static void wait_turn(struct disk *disk, bool has_files)
 {
-	struct timespec until;
+	struct pollfd pfd = { .fd = disk->wake_fd, .events = POLLIN };
+	uint64_t n;
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += TURN_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_mutex_lock(&disk->lock);
-	(void)pthread_cond_timedwait(&disk->wake, &disk->lock, &until);
-	pthread_mutex_unlock(&disk->lock);
+	(void)poll(&pfd, 1, has_files ? TURN_MS : -1);
+	(void)!read(disk->wake_fd, &n, sizeof(n));
 }
 
 static struct disk_file *take_incoming(struct disk *disk, struct disk_file *files)
@@ -478,7 +488,7 @@ static void *writer_main(void *arg)
 			finish_later(disk, file);
 		}
 		if (!stop || files)
-			wait_turn(disk);
+			wait_turn(disk, files);
 	}
 
 	pthread_mutex_lock(&disk->lock);
@@ -641,7 +651,8 @@ static void disk_free(struct disk *disk)
 {
 	if (disk->folder >= 0)
 		close(disk->folder);
-	pthread_cond_destroy(&disk->wake);
+	if (disk->wake_fd >= 0)
+		close(disk->wake_fd);
 	pthread_cond_destroy(&disk->finish);
 	pthread_mutex_destroy(&disk->lock);
 	free(disk->path);
@@ -657,12 +668,12 @@ int disk_start(struct disk **ret, const char *folder)
 		return -ENOMEM;
 
 	pthread_mutex_init(&disk->lock, NULL);
-	pthread_cond_init(&disk->wake, NULL);
 	pthread_cond_init(&disk->finish, NULL);
 	disk->to_finish_end = &disk->to_finish;
 	(void)clock_gettime(CLOCK_REALTIME_COARSE, &disk->started); /* the clock of file times */
 	disk->path = strdup(folder);
-	disk->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	disk->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	disk->folder = disk->wake_fd < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!disk->path)
 		err = -ENOMEM;
 	else if (disk->folder < 0)
@@ -690,9 +701,7 @@ void disk_stop(struct disk *disk)
 
 	atomic_store(&disk->stop, true);
 	if (disk->writer_runs) {
-		pthread_mutex_lock(&disk->lock);
-		pthread_cond_signal(&disk->wake);
-		pthread_mutex_unlock(&disk->lock);
+		writer_wake(disk);
 		pthread_join(disk->writer, NULL);
 	}
 	pthread_mutex_lock(&disk->lock);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -301,6 +302,7 @@ static void a_killed_writer_leaves_files_that_play(void **state)
 		usleep((useconds_t)round * 137000);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		usleep(20000); /* no process starts within the tick of file times (4 ms) of the last write */
 
 		/* Before any repair: a player reads it as it stands. */
 		back = read_back(path_of(fix, "k.wav.part"), tones);
@@ -403,6 +405,71 @@ static void a_full_disk_ends_the_recording_and_keeps_what_there_is(void **state)
 	back = read_back(path_of(fix, "full.wav"), tones);
 	assert_true(back.info.frames > 8000);
 	assert_true(44 + 2 * back.info.frames <= size_of(fix, "full.wav"));
+}
+
+/* ------------------------------------------------------------------ asleep */
+
+/* How often the thread of this name went to sleep so far. */
+static long sleeps_of(const char *name)
+{
+	char path[300], text[4096], *at;
+	DIR *dir = opendir("/proc/self/task");
+	long sleeps = -1;
+
+	assert_non_null(dir);
+	for (struct dirent *e = readdir(dir); e && sleeps < 0; e = readdir(dir)) {
+		FILE *file;
+		size_t n;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", e->d_name);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		n = fread(text, 1, sizeof(text) - 1, file);
+		fclose(file);
+		text[n] = '\0';
+		at = strstr(text, "\nvoluntary_ctxt_switches:");
+		if (at && !strncmp(text, "Name:\t", 6) && !strncmp(text + 6, name, strlen(name)))
+			sleeps = atol(at + strlen("\nvoluntary_ctxt_switches:"));
+	}
+	closedir(dir);
+	return sleeps;
+}
+
+/* Its sleep has no end of its own: one wake that is lost would be seen here for ever. */
+static void a_writer_without_files_sleeps_and_wakes_at_once(void **state)
+{
+	struct fix *fix = *state;
+	long before;
+
+	usleep(300000);
+	before = sleeps_of("recordings");
+	assert_true(before >= 0);
+	usleep(1000000);
+	assert_in_range(sleeps_of("recordings") - before, 0, 2);
+
+	for (int i = 0; i < 200; i++) {
+		struct disk_file *file;
+		struct disk_result done;
+		int16_t frame[160] = { 0 };
+		char name[32], part[40];
+
+		(void)snprintf(name, sizeof(name), "%d.wav", i);
+		(void)snprintf(part, sizeof(part), "%s.part", name);
+		usleep((useconds_t)(rand() % 3000));
+		assert_int_equal(disk_open(&file, fix->disk,
+					   &(struct disk_opts){ .path = name, .hz = 8000, .channels = 1 }),
+				 0);
+		assert_int_equal(disk_put(file, frame, 160), 0);
+		if (i % 20 == 0) /* what nobody ends is written as well */
+			for (int k = 0; k < 1000 && size_of(fix, part) < 44 + 320; k++)
+				usleep(10000);
+		if (i % 20 == 0)
+			assert_true(size_of(fix, part) >= 44 + 320);
+		done = finish(fix, file);
+		assert_int_equal(done.err, 0);
+		assert_int_equal(done.bytes, 44 + 320);
+	}
 }
 
 /* ------------------------------------------------------------------ encryption */
@@ -520,6 +587,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_ends_the_recording_and_keeps_what_there_is,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_writer_without_files_sleeps_and_wakes_at_once, setup,
+						teardown),
 		cmocka_unit_test(sealed_recordings_open_again_and_only_with_the_key),
 		cmocka_unit_test_setup_teardown(an_encrypted_recording_is_noise_without_the_key, setup,
 						teardown),
