@@ -16,7 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_MS 5
+#define BATCH_MS     5
+#define BUSY_RECORDS 8 /* within batch_ms: for so many it is worth to wait longer */
+#define BUSY_BATCHES 4 /* batch_ms that one sync then serves */
 
 struct ring_head {
 	uint64_t seq;
@@ -30,6 +32,25 @@ uint64_t writer_now_ms(void)
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+struct timespec writer_at_ms(uint64_t ms)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)(ms % 1000) * 1000000,
+	};
+}
+
+void writer_rest(struct writer *w, unsigned span_ms)
+{
+	struct timespec until = writer_at_ms(writer_now_ms() + span_ms);
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (!atomic_load(&w->stopping) &&
+	       !pthread_cond_timedwait(&w->ending, &w->lock, &until))
+		;
+	(void)pthread_mutex_unlock(&w->lock);
 }
 
 bool writer_must_end(struct writer *w)
@@ -247,8 +268,15 @@ static bool insist_on_writing(struct writer *w, uint64_t first_seq, size_t len)
 	return !err;
 }
 
-/* Takes what fits from the ring into w->batch. Returns its bytes; *taken: bytes of the ring. */
-static size_t gather(struct writer *w, uint64_t *first_seq, uint64_t *last_seq, uint64_t *taken)
+struct gathered {
+	uint64_t first_seq, last_seq;
+	uint64_t taken; /* bytes of the ring */
+	size_t len;     /* bytes of the batch */
+	bool is_all;
+};
+
+/* Takes what fits from the ring into w->batch. */
+static void gather(struct gathered *ret, struct writer *w)
 {
 	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
 	uint64_t head = atomic_load(&w->head);
@@ -269,14 +297,14 @@ static size_t gather(struct writer *w, uint64_t *first_seq, uint64_t *last_seq, 
 			.seq = entry.seq, .kind = entry.kind, .len = entry.len, .data = data
 		};
 		if (len == 0)
-			*first_seq = entry.seq;
-		*last_seq = entry.seq;
+			ret->first_seq = entry.seq;
+		ret->last_seq = entry.seq;
 		len += journal_encode(w->batch + len, w->seed, &record);
 		at += sizeof(entry) + entry.len;
 	}
-	*taken = at - tail;
-
-	return len;
+	ret->taken = at - tail;
+	ret->len = len;
+	ret->is_all = at == head;
 }
 
 static bool ring_is_empty(struct writer *w)
@@ -284,44 +312,67 @@ static bool ring_is_empty(struct writer *w)
 	return atomic_load(&w->head) == atomic_load(&w->tail);
 }
 
-static void wait_for_records(struct writer *w)
+static void sleep_until_posted(struct writer *w)
 {
 	atomic_store(&w->journal_sleeps, true);
 	if (ring_is_empty(w) && !atomic_load(&w->stopping))
 		while (sem_wait(&w->wake) && errno == EINTR)
 			;
 	atomic_store(&w->journal_sleeps, false);
+}
 
-	/* Others soon follow the first; one sync serves them all. */
-	if (!atomic_load(&w->stopping))
-		(void)usleep(w->batch_ms * 1000);
+/* Others soon follow the first record; one sync serves them all. */
+static void wait_for_records(struct writer *w)
+{
+	uint64_t since_ms = writer_now_ms();
+
+	if (ring_is_empty(w)) {
+		sleep_until_posted(w);
+		if (writer_now_ms() - since_ms > w->gather_ms)
+			w->gather_ms = w->batch_ms; /* whatever the last one was like, that was long ago */
+	}
+	writer_rest(w, w->gather_ms);
+}
+
+/* How long the next batch gathers, after one that gathered n records for gather_ms. */
+static void set_pace(struct writer *w, uint64_t n)
+{
+	bool is_busy = n * w->batch_ms >= (uint64_t)BUSY_RECORDS * w->gather_ms;
+
+	w->gather_ms = is_busy ? BUSY_BATCHES * w->batch_ms : w->batch_ms;
+	atomic_store(&w->is_busy, is_busy);
 }
 
 static void *journal_main(void *arg)
 {
 	struct writer *w = arg;
-	uint64_t first_seq = 0, last_seq = 0, taken = 0;
-	size_t len;
+	struct gathered batch = { .is_all = true };
+	uint64_t done_seq = w->first_new_seq - 1;
 
 	(void)pthread_setname_np(pthread_self(), "db-journal");
 	for (;;) {
+		/* What came during the sync gathers like all else; what did not fit goes at once. */
+		if (batch.is_all && !atomic_load(&w->stopping))
+			wait_for_records(w);
 		if (ring_is_empty(w)) {
 			if (atomic_load(&w->stopping))
 				break;
-			wait_for_records(w);
+			batch.is_all = true;
 			continue;
 		}
 
-		len = gather(w, &first_seq, &last_seq, &taken);
-		if (!insist_on_writing(w, first_seq, len)) {
+		gather(&batch, w);
+		if (!insist_on_writing(w, batch.first_seq, batch.len)) {
 			log_error("writer.lost", "records were lost: the disk did not take them",
-				  kv_text("journal", w->name), kv_int("from", first_seq),
+				  kv_text("journal", w->name), kv_int("from", batch.first_seq),
 				  kv_int("bytes", atomic_load(&w->head) - atomic_load(&w->tail)));
 			break;
 		}
-		atomic_store_explicit(&w->tail, atomic_load(&w->tail) + taken,
+		atomic_store_explicit(&w->tail, atomic_load(&w->tail) + batch.taken,
 				      memory_order_release);
-		acknowledge(w, last_seq, len);
+		set_pace(w, batch.last_seq - done_seq);
+		done_seq = batch.last_seq;
+		acknowledge(w, batch.last_seq, batch.len);
 	}
 
 	return NULL;
@@ -440,6 +491,7 @@ static void writer_free(struct writer *w)
 	(void)sem_destroy(&w->wake);
 	(void)pthread_mutex_destroy(&w->lock);
 	(void)pthread_cond_destroy(&w->changed);
+	(void)pthread_cond_destroy(&w->ending);
 	free(w->segments);
 	free(w->ring);
 	free(w->batch);
@@ -464,6 +516,7 @@ static struct writer *writer_new(const struct writer_opts *opts)
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->changed, &attr);
+	(void)pthread_cond_init(&w->ending, &attr);
 	(void)pthread_condattr_destroy(&attr);
 
 	w->dir = strdup(opts->journal_dir);
@@ -475,6 +528,7 @@ static struct writer *writer_new(const struct writer_opts *opts)
 	w->apply_h = opts->apply_h;
 	w->arg = opts->arg;
 	w->batch_ms = opts->batch_ms ? opts->batch_ms : BATCH_MS;
+	w->gather_ms = w->batch_ms;
 	w->max_journal_bytes =
 		opts->max_journal_bytes ? opts->max_journal_bytes : WRITER_MAX_JOURNAL_BYTES;
 	w->segment_bytes = opts->segment_bytes ? opts->segment_bytes : WRITER_SEGMENT_BYTES;
@@ -525,6 +579,7 @@ void writer_stop(struct writer *w, unsigned timeout_ms)
 	wake_journal(w);
 	(void)pthread_mutex_lock(&w->lock);
 	(void)pthread_cond_broadcast(&w->changed); /* a back-off ends early */
+	(void)pthread_cond_broadcast(&w->ending);
 	(void)pthread_mutex_unlock(&w->lock);
 	if (w->journal_runs)
 		(void)pthread_join(w->journal_thread, NULL);

@@ -40,8 +40,10 @@ struct writer_opts {
 	const char *db_url;
 	writer_apply_h *apply_h;
 	void *arg;
-	unsigned batch_ms;	    /* longest wait before a batch is written to the journal;
-				     * 0: 5 ms. The database follows ten times that later */
+	unsigned batch_ms;	    /* what a batch gathers for before it is written to the journal,
+				     * 0: 5 ms; four times that while eight records and more come
+				     * in that time. The database follows within five times (while
+				     * busy: twenty times) batch_ms after that */
 	uint64_t max_journal_bytes; /* 0: WRITER_MAX_JOURNAL_BYTES */
 	uint32_t segment_bytes;	    /* 0: WRITER_SEGMENT_BYTES */
 };

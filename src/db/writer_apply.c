@@ -13,15 +13,8 @@
 #include <unistd.h>
 
 #define BATCH_MAX_RECORDS 1000
-#define APPLY_BATCHES	  5  /* batches of the journal that are gathered for one transaction */
-
-static struct timespec at_ms(uint64_t ms)
-{
-	return (struct timespec){
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_nsec = (long)(ms % 1000) * 1000000,
-	};
-}
+#define APPLY_BATCHES	  5  /* batch_ms that are gathered for one transaction */
+#define BUSY_BATCHES	  20 /* ... on a busy switch */
 
 /*
  * Deletes what lies wholly behind the position. The last segment stays, however old: its name and
@@ -421,7 +414,7 @@ static void report_database(struct writer *w, int err)
 /* Waits until something is to be applied, or for span_ms after a failure. False: the end. */
 static bool wait_for_work(struct writer *w, unsigned span_ms)
 {
-	struct timespec until = at_ms(writer_now_ms() + span_ms);
+	struct timespec until = writer_at_ms(writer_now_ms() + span_ms);
 
 	(void)pthread_mutex_lock(&w->lock);
 	if (span_ms > 0) {
@@ -449,6 +442,8 @@ void *writer_apply_main(void *arg)
 	struct writer *w = arg;
 	struct batch *batch = malloc(sizeof(*batch));
 	unsigned backoff_ms = 0;
+	bool is_behind = false;
+	uint64_t acked;
 	int n;
 
 	(void)pthread_setname_np(pthread_self(), "db-writer");
@@ -461,9 +456,12 @@ void *writer_apply_main(void *arg)
 	while (wait_for_work(w, backoff_ms)) {
 		/* A transaction costs more than the records in it, and nobody waits for it: they
 		 * are safe already. */
-		if (!atomic_load(&w->stopping))
-			(void)usleep(w->batch_ms * APPLY_BATCHES * 1000);
+		if (!is_behind)
+			writer_rest(w, w->batch_ms * (atomic_load(&w->is_busy) ? BUSY_BATCHES :
+										 APPLY_BATCHES));
+		acked = atomic_load(&w->acked);
 		n = apply_some(w, batch);
+		is_behind = n > 0 && atomic_load(&w->applied) < acked; /* more than fits into one */
 		if (n != -EAGAIN)
 			report_database(w, n);
 		if (n >= 0)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /*
  * Three parties. The poster copies records into a ring (one producer, one consumer, no lock). The
@@ -44,17 +45,21 @@ struct writer {
 	_Atomic bool journal_sleeps;
 	sem_t wake;
 
+	/* Journal thread, for the apply thread: records come so fast that both gather for longer. */
+	_Atomic bool is_busy;
+
 	/* Journal thread. */
 	pthread_t journal_thread;
 	bool journal_runs;
 	int fd; /* of the last segment; -1: the next batch makes one */
 	uint64_t fd_bytes;
 	uint8_t *batch;
+	unsigned gather_ms; /* before the next batch */
 	bool disk_failing;
 
 	/* Both, under the lock. */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed, ending; /* ending: of the stop alone */
 	struct segment *segments; /* ascending; the last one may still grow */
 	size_t n_segments;
 	_Atomic uint64_t journal_bytes;
@@ -77,6 +82,9 @@ struct writer {
 };
 
 uint64_t writer_now_ms(void);
+struct timespec writer_at_ms(uint64_t ms); /* of writer_now_ms() */
+/* Sleeps, but a stop ends it. */
+void writer_rest(struct writer *w, unsigned span_ms);
 bool writer_must_end(struct writer *w); /* the stop cannot wait any longer */
 
 /* writer_apply.c */

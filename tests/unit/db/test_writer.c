@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OK(call)    assert_int_equal(call, 0)
@@ -184,6 +185,51 @@ static void records_arrive_once_and_in_order(void **state)
 	writer_stop(w, 10000);
 	expect_items(t, 3002, 3002);
 	free(large);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Twenty transactions' worth, with a rest of two seconds before a transaction: it comes once. */
+static void a_busy_writer_does_not_rest_while_it_is_behind(void **state)
+{
+	struct testdb *t = *state;
+	struct writer_opts opts = opts_of(t);
+	struct writer *w = NULL;
+
+	make_tables(t);
+	opts.batch_ms = 100;
+	opts.segment_bytes = 0;
+	OK(writer_start(&w, &opts));
+	for (int64_t n = 1; n <= 10; n++) /* busy from here on */
+		post(w, KIND_NUMBER, n);
+	wait_until(all_acked, w);
+	post_many(w, 11, 20000);
+	wait_until(all_applied, w);
+	writer_stop(w, 10000);
+	expect_items(t, 20000, 20000);
+}
+
+static void a_stop_ends_the_gathering(void **state)
+{
+	struct testdb *t = *state;
+	struct writer_opts opts = opts_of(t);
+	struct writer *w = NULL;
+	int64_t began_ms = now_ms();
+
+	make_tables(t);
+	opts.batch_ms = 60000;
+	OK(writer_start(&w, &opts));
+	post(w, KIND_NUMBER, 1);
+	(void)usleep(100 * 1000);
+	writer_stop(w, 20000);
+	assert_true(now_ms() - began_ms < 40000);
+	expect_items(t, 1, 1);
 }
 
 static void one_journal_has_one_writer(void **state)
@@ -565,6 +611,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TESTDB_BOTH("records arrive once and in order", records_arrive_once_and_in_order),
+		TESTDB_BOTH("a busy writer does not rest while it is behind",
+			    a_busy_writer_does_not_rest_while_it_is_behind),
+		TESTDB_BOTH("a stop ends the gathering", a_stop_ends_the_gathering),
 		TESTDB_BOTH("one journal has one writer", one_journal_has_one_writer),
 		TESTDB_BOTH("poison goes aside", poison_goes_aside),
 		TESTDB_BOTH("kill -9 at any moment: none lost, none doubled", kill_at_any_moment),
