@@ -42,6 +42,7 @@ static void engine_destructor(void *arg)
 
 	for (size_t i = 0; i < ENGINE_REMEMBERED; i++)
 		forget(&engine->ended[i]);
+	tmr_cancel(&engine->unsafe_look);
 	list_flush(&engine->recordings);
 	list_flush(&engine->studios);
 	list_flush(&engine->unsafe_cdrs);
@@ -62,6 +63,7 @@ int engine_alloc(struct engine **ret, const struct engine_opts *opts)
 		return -ENOMEM;
 
 	engine->o = *opts;
+	tmr_init(&engine->unsafe_look);
 	list_init(&engine->calls);
 
 	/* Ids start after the second of birth: the process before us cannot have used it (D-208). */

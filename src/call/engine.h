@@ -55,6 +55,7 @@ struct engine {
 	struct list studios;           /* the last tasks of services/studio.c */
 	uint32_t next_recording_id;
 	struct list unsafe_cdrs;       /* posted, not yet acknowledged (call/record.c) */
+	struct tmr unsafe_look;        /* runs while there are any */
 	struct hash *usage;            /* active calls per extension */
 	uint32_t n_calls;
 	uint64_t calls_total, calls_refused;

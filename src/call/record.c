@@ -21,6 +21,7 @@
 #define RECORD_VERSION     3
 #define RECORD_MAX_STREAMS 32
 #define RECORD_DIALOGS     2
+#define UNSAFE_LOOK_MS     200 /* whether CDRs were acknowledged */
 
 /* The plain struct that is journalled; the CDR, the dialogs' states and what is known about recordings
  * follow it. */
@@ -156,6 +157,15 @@ static void pending_destructor(void *arg)
 	list_unlink(&pending->le);
 }
 
+static void look_again(void *arg)
+{
+	struct engine *engine = arg;
+
+	call_record_sweep(engine);
+	if (engine->unsafe_cdrs.head)
+		tmr_start(&engine->unsafe_look, UNSAFE_LOOK_MS, look_again, engine);
+}
+
 /* Posts the CDR in the scratch; remembers to clear the journal when it is safe. */
 static void post_cdr(struct engine *engine, const struct cdr *cdr, uint64_t call_id)
 {
@@ -182,6 +192,8 @@ static void post_cdr(struct engine *engine, const struct cdr *cdr, uint64_t call
 	pending->seq = seq;
 	pending->call_id = call_id;
 	list_append(&engine->unsafe_cdrs, &pending->le, pending);
+	if (!tmr_isrunning(&engine->unsafe_look))
+		tmr_start(&engine->unsafe_look, UNSAFE_LOOK_MS, look_again, engine);
 }
 
 void call_record_finish(struct call *call)

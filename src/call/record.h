@@ -18,7 +18,7 @@ void call_record_save(struct call *call);
 /* Writes the call's one CDR and, once that is safe, takes the call off the journal. */
 void call_record_finish(struct call *call);
 
-/* Takes calls off the journal whose CDRs were acknowledged; from a timer of the engine. */
+/* Takes calls off the journal whose CDRs were acknowledged; by itself while there are such calls. */
 void call_record_sweep(struct engine *engine);
 
 /*

@@ -10,6 +10,7 @@
 #include "sip/registrar_priv.h"
 
 #define ACCOUNT_BUCKETS 65536
+#define MAX_IDLE_TICKS  4 /* slept at once: so late may be what is set to be due sooner than that */
 
 /* ------------------------------------------------------------------ bindings */
 
@@ -166,8 +167,12 @@ static void tick_handler(void *arg)
 {
 	struct registrar *reg = arg;
 
-	tmr_start(&reg->tmr, WHEEL_TICK_MS, tick_handler, reg);
+	unsigned expiry, keepalive;
+
 	registrar_tick(reg);
+	expiry = wheel_idle_ticks(&reg->expiry, MAX_IDLE_TICKS);
+	keepalive = wheel_idle_ticks(&reg->keepalive, MAX_IDLE_TICKS);
+	tmr_start(&reg->tmr, WHEEL_TICK_MS * (expiry < keepalive ? expiry : keepalive), tick_handler, reg);
 }
 
 static void registrar_destructor(void *arg)

@@ -56,3 +56,12 @@ void wheel_run(struct wheel *wheel, uint64_t now_ms)
 		run_slot(wheel, slot, now_ms);
 	}
 }
+
+unsigned wheel_idle_ticks(const struct wheel *wheel, unsigned max)
+{
+	unsigned n = 1;
+
+	while (n < max && !wheel->slots[(wheel->tick + n - 1) % WHEEL_SLOTS].head)
+		n++;
+	return n;
+}

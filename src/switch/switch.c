@@ -37,7 +37,6 @@
 #include "switch/music.h"
 #include "switch/registration.h"
 
-#define SWEEP_MS       200
 #define LISTEN_RETRY_MS 10000
 #define DRAIN_MS       3000 /* what BYEs get before the process ends */
 #define WRITER_STOP_MS 5000
@@ -58,7 +57,7 @@ struct sw {
 	struct engine *engine;
 	struct bus *bus;
 	struct commands *commands;
-	struct tmr sweep, drain, listen;
+	struct tmr drain, listen;
 	uint64_t drain_until_ms;
 	bool is_ready;
 	bool has_recording_key;
@@ -370,14 +369,6 @@ static int start_edge(struct sw *sw)
 	return err;
 }
 
-static void sweep_h(void *arg)
-{
-	struct sw *sw = arg;
-
-	call_record_sweep(sw->engine);
-	tmr_start(&sw->sweep, SWEEP_MS, sweep_h, sw);
-}
-
 /* Calls of a process that was killed are ended before new ones come in. */
 struct left_call {
 	struct le le;
@@ -438,8 +429,6 @@ static int start_engine(struct sw *sw)
 		call_record_recover(call->call_id, call->data, call->len, sw->engine);
 		mem_deref(call);
 	}
-
-	tmr_start(&sw->sweep, SWEEP_MS, sweep_h, sw);
 
 out:
 	list_flush(&left);
@@ -502,7 +491,6 @@ static void settle_cdrs(struct sw *sw)
 
 static void stop(struct sw *sw)
 {
-	tmr_cancel(&sw->sweep);
 	tmr_cancel(&sw->drain);
 	tmr_cancel(&sw->listen);
 	loader_stop(sw->loader);
@@ -533,7 +521,6 @@ int switch_main(const struct config *config)
 			 config->database :
 			 config_path(path, sizeof(path), config, CONFIG_DB_FILE),
 		 sizeof(sw.db_url));
-	tmr_init(&sw.sweep);
 	tmr_init(&sw.drain);
 	tmr_init(&sw.listen);
 
