@@ -273,13 +273,33 @@ int control_census(struct control *control, struct census *ret)
 	return err;
 }
 
+/* What no descriptor tells. */
+static int idle_ms(const struct control *control)
+{
+	int lease_ms = lease_wait_ms(control);
+
+	if (control->pool_err == -EAGAIN)
+		return 0;
+	if (!control->pool_err && !control->n_closing)
+		return lease_ms;
+	return lease_ms < 0 || lease_ms > CONTROL_TURN_MS ? CONTROL_TURN_MS : lease_ms;
+}
+
+/* At once after the start, though calls come already: each would pay for its own ports. */
+static void bind_ahead(struct control *control, bool is_idle)
+{
+	if (control->pool_err == -EAGAIN || (control->pool_err && is_idle))
+		control->pool_err = pool_prepare(control->pool,
+						 is_idle ? CONTROL_BIND : CONTROL_BIND_BUSY);
+}
+
 static void turn(struct control *control)
 {
 	struct epoll_event evs[64];
 	uint64_t count;
 	int n;
 
-	n = epoll_wait(control->epoll_fd, evs, 64, CONTROL_TURN_MS);
+	n = epoll_wait(control->epoll_fd, evs, 64, idle_ms(control));
 	control->now_ms = clk_mono_ms();
 	for (int i = 0; i < n; i++) {
 		void *ptr = evs[i].data.ptr;
@@ -297,8 +317,7 @@ static void turn(struct control *control)
 	control_take_events(control);
 	answer_census(control);
 	lease_expire(control);
-	if (!n)
-		pool_prepare(control->pool, CONTROL_IDLE_BIND);
+	bind_ahead(control, n <= 0);
 	for (unsigned i = 0; i < control->n_relays; i++)
 		relay_wake(control->relays[i]);
 	for (int i = 0; i < CONTROL_MAX_CONNS; i++) {
@@ -315,6 +334,7 @@ static void turn(struct control *control)
 int control_run(struct control *control)
 {
 	control->now_ms = clk_mono_ms();
+	control->pool_err = -EAGAIN;
 	while (!control->stopping)
 		turn(control);
 	return 0;

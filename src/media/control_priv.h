@@ -15,9 +15,10 @@
 #define CONTROL_MAX_LEASES  32
 #define CONTROL_MAX_BATCHES 256   /* 4 MiB of events for a switch that does not read */
 #define CONTROL_BUCKETS     16384 /* of the stream table; a power of two */
-#define CONTROL_TURN_MS     100
+#define CONTROL_TURN_MS     1000  /* while streams close, whose end wakes nobody, or ports cannot be bound */
 #define CONTROL_READ_TURN   64
-#define CONTROL_IDLE_BIND   32    /* port pairs bound ahead in an idle turn */
+#define CONTROL_BIND        32    /* port pairs bound ahead in a turn in which nothing else happened */
+#define CONTROL_BIND_BUSY   4     /* ... and in any other */
 
 struct lease;
 
@@ -54,6 +55,7 @@ struct control {
 	struct relay *relays[CONTROL_MAX_THREADS];
 	unsigned n_relays;
 	struct pool *pool;
+	int pool_err; /* of pool_prepare(); 0: all is bound */
 	struct disk *disk; /* NULL: recordings fail */
 	struct stream *table[CONTROL_BUCKETS];
 	size_t n_streams, n_closing;
@@ -79,6 +81,8 @@ void control_take_events(struct control *control);
 void lease_hello(struct conn *conn, const struct mp_hello *hello);
 void lease_detach(struct conn *conn);
 void lease_expire(struct control *control);
+/* Until the next lease expires, from now_ms on; -1: none will. */
+int lease_wait_ms(const struct control *control);
 void lease_free_all(struct control *control);
 /* A checked message of a connection that has a lease. */
 void lease_command(struct conn *conn, const struct mp_hdr *hdr);

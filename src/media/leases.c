@@ -104,6 +104,7 @@ static void stream_close(struct control *control, struct lease *lease, struct st
 	bundle_out(stream);
 	bridge_out(stream);
 	stream->want_stats = want_stats;
+	stream->closed_at_ms = control->now_ms;
 	control->n_closing++;
 	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_CLOSE, .stream = stream },
 		   want_stats);
@@ -235,6 +236,21 @@ void lease_expire(struct control *control)
 	}
 }
 
+int lease_wait_ms(const struct control *control)
+{
+	uint64_t at_ms = UINT64_MAX;
+
+	for (int i = 0; i < CONTROL_MAX_LEASES; i++) {
+		const struct lease *lease = control->leases[i];
+
+		if (lease && lease->deadline_ms && lease->deadline_ms < at_ms)
+			at_ms = lease->deadline_ms;
+	}
+	if (at_ms == UINT64_MAX)
+		return -1;
+	return at_ms > control->now_ms ? (int)(at_ms - control->now_ms) : 0;
+}
+
 void lease_free_all(struct control *control)
 {
 	for (int i = 0; i < CONTROL_MAX_LEASES; i++)
@@ -291,6 +307,13 @@ static int take_slot(struct slot **ret, struct control *control, struct relay *r
 	return pool_take(ret, control->pool, relay, ipv6);
 }
 
+/* A thread without streams sleeps for good; one that has some soon looks for what did not wake it. */
+static void post_open(struct stream *stream)
+{
+	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_OPEN, .stream = stream },
+		   stream->relay->n_streams == 1);
+}
+
 static int stream_open(struct stream **ret, struct conn *conn, const struct mp_open *msg)
 {
 	struct control *control = conn->control;
@@ -325,7 +348,7 @@ static int stream_open(struct stream **ret, struct conn *conn, const struct mp_o
 	stream->dtmf_pt = stream->dtmf_pt_in = -1;
 	stream->claimed = true;
 	table_in(control, conn->lease, stream);
-	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_OPEN, .stream = stream }, false);
+	post_open(stream);
 	*ret = stream;
 	return 0;
 }
@@ -372,7 +395,7 @@ static void on_room_open(struct conn *conn, struct stream *none, const struct mp
 	stream->dtmf_pt = stream->dtmf_pt_in = -1;
 	stream->claimed = true;
 	table_in(conn->control, conn->lease, stream);
-	relay_post(stream->relay, &(struct relay_cmd){ .type = RCMD_OPEN, .stream = stream }, false);
+	post_open(stream);
 	say_ports(conn, MP_OPENED, stream);
 }
 
@@ -688,7 +711,7 @@ static void ev_closed(struct control *control, struct conn *none, const struct r
 		say_stats(lease->conn, stream->id, &ev->u.stats, MP_FINAL);
 	control->n_closing--;
 	if (stream->slot)
-		pool_give(control->pool, stream->slot);
+		pool_give(control->pool, stream->slot, stream->closed_at_ms);
 	free(stream);
 }
 

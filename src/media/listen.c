@@ -114,6 +114,7 @@ static void begin(struct relay *relay, struct stream *stream, const struct hdr_r
 	struct stream *peer;
 
 	digit->active = true;
+	relay_due(relay, relay->now_us + MEDIA_DIGIT_STALE_US);
 	digit->passes = may_pass(stream, stream->peer);
 	digit->event = event->event;
 	digit->volume = event->volume;
@@ -184,6 +185,8 @@ void listen_stale(struct relay *relay, struct stream *stream)
 {
 	if (stream->digit.active && relay->now_us - stream->digit.seen_us >= MEDIA_DIGIT_STALE_US)
 		finish(relay, stream);
+	if (stream->digit.active)
+		relay_due(relay, stream->digit.seen_us + MEDIA_DIGIT_STALE_US);
 }
 
 /* ------------------------------------------------------------------ tones in the sound */

@@ -222,10 +222,10 @@ int pool_take(struct slot **ret, struct pool *pool, struct relay *relay, bool ip
 	return 0;
 }
 
-void pool_give(struct pool *pool, struct slot *slot)
+void pool_give(struct pool *pool, struct slot *slot, uint64_t closed_at_ms)
 {
 	pool->in_use--;
-	slot->freed_at_ms = clk_mono_ms();
+	slot->freed_at_ms = closed_at_ms;
 	idle_push(slot);
 }
 
@@ -285,19 +285,21 @@ static int ports_set(struct pool *pool, uint32_t first, uint32_t last)
 }
 
 /* So that calls do not pay for binding. */
-void pool_prepare(struct pool *pool, size_t n)
+int pool_prepare(struct pool *pool, size_t n)
 {
 	size_t most = pool->n_pairs / 2 < POOL_IDLE ? pool->n_pairs / 2 : POOL_IDLE;
 	bool ipv6 = !pool->families[0].addr.sa.sa_family;
 	struct slot *slot;
+	int err = 0;
 
-	for (size_t i = 0; i < n && pool->n_slots < most; i++) {
+	for (size_t i = 0; i < n && pool->n_slots < most && !err; i++) {
 		struct relay *relay = pool->opts.relays[pool->n_slots % pool->opts.n_relays];
 
-		if (bind_next(&slot, pool, relay, ipv6))
-			return; /* pool_take() will tell why */
-		idle_push(slot);
+		err = bind_next(&slot, pool, relay, ipv6);
+		if (!err)
+			idle_push(slot);
 	}
+	return err ? err : pool->n_slots < most ? -EAGAIN : 0;
 }
 
 int pool_alloc(struct pool **ret, const struct pool_opts *opts)
@@ -322,7 +324,7 @@ int pool_alloc(struct pool **ret, const struct pool_opts *opts)
 		pool_free(pool);
 		return err;
 	}
-	pool_prepare(pool, POOL_PREPARED);
+	(void)pool_prepare(pool, POOL_PREPARED); /* pool_take() will tell why */
 	*ret = pool;
 	return 0;
 }

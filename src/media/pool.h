@@ -13,7 +13,7 @@
  */
 #define POOL_REST_MS  1000
 #define POOL_PREPARED 512  /* pairs bound at start, over all relays */
-#define POOL_IDLE     2048 /* bound while nothing else is to be done */
+#define POOL_IDLE     2048 /* bound soon afterwards, in pieces */
 
 struct pool;
 struct relay;
@@ -36,10 +36,15 @@ void pool_free(struct pool *pool); /* after the relays have stopped */
  * Returns 0, -EADDRNOTAVAIL (every port is in use), -EAFNOSUPPORT, or the error of socket().
  */
 int pool_take(struct slot **ret, struct pool *pool, struct relay *relay, bool ipv6);
-void pool_give(struct pool *pool, struct slot *slot);
+/* closed_at_ms: when its stream was over, which its relay may have heard much later. */
+void pool_give(struct pool *pool, struct slot *slot, uint64_t closed_at_ms);
 
-/* Binds n more pairs ahead of need, up to POOL_IDLE or half the range. */
-void pool_prepare(struct pool *pool, size_t n);
+/*
+ * Binds n more pairs ahead of need, up to POOL_IDLE or half the range.
+ *
+ * Returns 0 when that many are bound, -EAGAIN (go on), or why none could be bound now.
+ */
+int pool_prepare(struct pool *pool, size_t n);
 
 struct pool_stats {
 	size_t pairs;  /* of the range that can be used, per family */

@@ -216,6 +216,12 @@ void relay_gen_remove(struct relay *relay, struct stream *stream)
 	relay_tick_need(relay);
 }
 
+void relay_due(struct relay *relay, uint64_t at_us)
+{
+	if (at_us < relay->house_at_us)
+		relay->house_at_us = at_us;
+}
+
 void relay_pace(struct relay *relay, struct stream *stream, bool on)
 {
 	if (stream->paced == on)
@@ -349,6 +355,18 @@ void relay_slot_begin(struct relay *relay, struct slot *slot, struct stream *str
 
 /* ------------------------------------------------------------------ commands */
 
+static bool may_be_silent_too_long(const struct stream *stream)
+{
+	return stream->timeout_ms && !stream->timed_out && stream->flags & MP_REMOTE_RECV;
+}
+
+/* When it will have been. */
+static void silence_due(struct relay *relay, const struct stream *stream)
+{
+	if (may_be_silent_too_long(stream))
+		relay_due(relay, stream->heard_at_us + stream->timeout_ms * 1000ull);
+}
+
 static void on_open(struct relay *relay, const struct relay_cmd *cmd)
 {
 	cmd->stream->heard_at_us = relay->now_us;
@@ -395,6 +413,7 @@ static void on_close(struct relay *relay, const struct relay_cmd *cmd)
 static void on_remote(struct relay *relay, const struct relay_cmd *cmd)
 {
 	path_set_remote(relay, cmd->stream, &cmd->u.remote);
+	silence_due(relay, cmd->stream);
 	if (cmd->stream->secure)
 		secure_tick(relay, cmd->stream->wire);
 }
@@ -447,6 +466,8 @@ static void on_music(struct relay *relay, const struct relay_cmd *cmd)
 
 static void on_music_stop(struct relay *relay, const struct relay_cmd *cmd)
 {
+	if (cmd->stream->music)
+		cmd->stream->heard_at_us = relay->now_us; /* from now on it has to speak */
 	play_music_stop(relay, cmd->stream);
 }
 
@@ -458,6 +479,8 @@ static void on_dtmf(struct relay *relay, const struct relay_cmd *cmd)
 static void on_message(struct relay *relay, const struct relay_cmd *cmd)
 {
 	relay_verbs[cmd->msg->type](relay, cmd->stream, cmd->msg);
+	if (cmd->stream->secure)
+		relay_due(relay, relay->now_us + RELAY_HOUSE_MS * 1000);
 	wire_forget(cmd->msg);
 }
 
@@ -480,6 +503,7 @@ static void on_detach(struct relay *relay, const struct relay_cmd *cmd)
 static void on_attach(struct relay *relay, const struct relay_cmd *cmd)
 {
 	list_in(relay, cmd->stream);
+	relay_due(relay, relay->now_us + RELAY_HOUSE_MS * 1000);
 	record_attach(relay, cmd->stream);
 	cmd->stream->slot->away = false;
 	/* A packet that came meanwhile is reported at once by the new watch. */
@@ -551,10 +575,12 @@ static void run_commands(struct relay *relay)
 
 /* ------------------------------------------------------------------ the loop */
 
+/* Each duty says when it is due next, so that a thread whose packets rest wakes no oftener than that. */
 static void housekeeping(struct relay *relay)
 {
-	relay->house_at_us = relay->now_us + RELAY_IDLE_MS * 1000;
+	const uint64_t soonest_us = relay->now_us + RELAY_HOUSE_MS * 1000;
 
+	relay->house_at_us = relay->now_us + RELAY_IDLE_MS * 1000;
 	for (struct stream *s = relay->streams; s; s = s->next) {
 		struct relay_ev ev = { .type = REV_TIMEOUT, .id = s->id, .lease = s->lease };
 
@@ -564,12 +590,26 @@ static void housekeeping(struct relay *relay)
 		report_due(relay, s);
 		if (s->music)
 			s->heard_at_us = relay->now_us; /* who is held need not speak */
-		if (!s->timeout_ms || s->timed_out || !(s->flags & MP_REMOTE_RECV) ||
+		silence_due(relay, s);
+		if (!may_be_silent_too_long(s) ||
 		    relay->now_us - s->heard_at_us < s->timeout_ms * 1000ull)
 			continue;
 		s->timed_out = true;
 		relay_event(relay, &ev, true);
 	}
+	if (relay->house_at_us < soonest_us)
+		relay->house_at_us = soonest_us;
+}
+
+/* Commands that do not wake us are about streams that we have; the first one of a thread does. */
+static int idle_ms(const struct relay *relay)
+{
+	if (relay->paces)
+		return RELAY_PACE_MS;
+	if (!relay->streams)
+		return -1;
+	return relay->house_at_us > relay->now_us ?
+		       (int)((relay->house_at_us - relay->now_us + 999) / 1000) : 0;
 }
 
 /* Nothing is done for those that are connected. */
@@ -631,8 +671,7 @@ static void turn(struct relay *relay)
 	uint64_t ticks = 0;
 	int n;
 
-	n = epoll_wait(relay->epoll_fd, evs, RELAY_EVENTS,
-		       relay->paces ? RELAY_PACE_MS : RELAY_IDLE_MS);
+	n = epoll_wait(relay->epoll_fd, evs, RELAY_EVENTS, idle_ms(relay));
 	relay->now_us = clk_mono_us();
 	relay->local.turns++;
 	run_commands(relay);

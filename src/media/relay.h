@@ -18,11 +18,12 @@
  *
  * Most commands do not wake the thread: their effect can only be seen when a packet arrives, and a
  * packet wakes it by itself; commands are always taken before packets. So opening, bridging and
- * closing a stream cost no context switch.
+ * closing a stream cost no context switch. A thread without streams sleeps until it gets one.
  */
 #define RELAY_MAX_PACKET 1500 /* larger ones are dropped */
 #define RELAY_BATCH      8    /* packets read from one socket at once */
-#define RELAY_IDLE_MS    250  /* housekeeping: timeouts, commands that did not wake us */
+#define RELAY_HOUSE_MS   250  /* housekeeping at most so often: timeouts, reports, handshakes */
+#define RELAY_IDLE_MS    1000 /* and at least so often with streams: commands that did not wake us */
 #define RELAY_TICK_MS    20   /* music and digits */
 #define RELAY_PACE_MS    20   /* checks of ICE and handshakes that are under way */
 #define RELAY_EVENTS     256
@@ -199,6 +200,8 @@ void relay_tell_closed(struct relay *relay, struct stream *stream);
 
 void relay_gen_add(struct relay *relay, struct stream *stream);
 void relay_gen_remove(struct relay *relay, struct stream *stream);
+/* Housekeeping is due then, if not before. */
+void relay_due(struct relay *relay, uint64_t at_us);
 /* secure_tick() of the stream is due every RELAY_PACE_MS, or with the rest of housekeeping again. */
 void relay_pace(struct relay *relay, struct stream *stream, bool on);
 /* Ticks come while somebody needs them. */

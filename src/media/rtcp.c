@@ -358,15 +358,19 @@ void report_due(struct relay *relay, struct stream *stream)
 	struct report *report = &stream->report;
 	uint64_t span_us;
 
-	if (!ends_here(stream) || !(stream->rx_packets || stream->tx_packets) ||
-	    relay->now_us < report->due_us)
+	if (!ends_here(stream) || !(stream->rx_packets || stream->tx_packets))
 		return;
+	if (relay->now_us < report->due_us) {
+		relay_due(relay, report->due_us);
+		return;
+	}
 
 	if (report->due_us)
 		send_report(relay, stream, false);
 	/* The first one comes in half the time (RFC 3550 section 6.2). */
 	span_us = report->due_us ? REPORT_INTERVAL_US : REPORT_INTERVAL_US / 2;
 	report->due_us = relay->now_us + span_us / 2 + rand_u32() % span_us;
+	relay_due(relay, report->due_us);
 }
 
 void report_bye(struct relay *relay, struct stream *stream)

@@ -504,6 +504,7 @@ void secure_tick(struct relay *relay, struct stream *stream)
 	shake_tick(relay, stream, 0);
 	shake_tick(relay, stream, 1);
 	relay_pace(relay, stream, secure_is_busy(stream));
+	relay_due(relay, relay->now_us + RELAY_HOUSE_MS * 1000);
 }
 
 void secure_free(struct stream *stream)

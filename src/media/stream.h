@@ -123,6 +123,7 @@ struct stream {
 	bool claimed;
 	bool want_stats; /* when it closes */
 	bool has_remote; /* was told one */
+	uint64_t closed_at_ms;
 
 	/* fixed */
 	uint64_t id, lease;

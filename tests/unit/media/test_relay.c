@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mediafix.h"
 
+#include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -396,6 +398,64 @@ static void silence_is_reported_once_per_silence(void **state)
 	phone_close(&phone);
 }
 
+/* How often the threads of the media process went to sleep so far. */
+static long sleeps_of(const struct fix *fix)
+{
+	char path[300], line[128];
+	long sum = 0, n;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)fix->pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		FILE *file;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)fix->pid, e->d_name);
+		file = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
+				sum += n;
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return sum;
+}
+
+/* All ports are bound ahead, what was closed has been freed: from then on nothing wakes. */
+static void expect_sleep(const struct fix *fix)
+{
+	long before, wakes = 1000;
+
+	for (int i = 0; i < 20 && wakes > 4; i++) {
+		before = sleeps_of(fix);
+		usleep(1000000);
+		wakes = sleeps_of(fix) - before;
+	}
+	assert_in_range(wakes, 0, 4);
+}
+
+/* And the first stream of a thread wakes it: its silence is told though no packet comes. */
+static void threads_with_nothing_to_do_sleep(void **state)
+{
+	struct fix *fix = *state;
+	struct phone phone;
+	struct leg leg;
+
+	fix_restart(fix, fix->rtp_first, fix->rtp_last, 3);
+	phone_open(&phone, "127.0.0.1");
+	for (int i = 0; i < 2; i++) {
+		expect_sleep(fix);
+		leg_open(fix, &leg, &(struct media_open_opts){ .rtp_timeout_ms = 1000 });
+		leg_remote(&leg, &phone, NULL);
+		leg.timed_out = false;
+		assert_true(fix_until(timed_out, &leg, FIX_WAIT_MS));
+		leg_close(&leg);
+	}
+	phone_close(&phone);
+}
+
 static void event_send(struct phone *phone, uint16_t to, uint8_t event, bool end, uint16_t duration)
 {
 	uint8_t data[HDR_RTP_BYTES + 4];
@@ -594,6 +654,7 @@ int main(void)
 		T(statistics_count_loss_and_jitter),
 		T(the_last_word_of_a_closed_stream_is_its_statistics),
 		T(silence_is_reported_once_per_silence),
+		T(threads_with_nothing_to_do_sleep),
 		T_ID("[PLT-37]", digits_are_seen_in_passing),
 		T(what_a_held_phone_sends_is_counted_and_stays),
 		T(datagrams_of_fax_pass_as_they_are),
