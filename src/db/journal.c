@@ -178,7 +178,7 @@ size_t journal_encode(uint8_t *buf, uint32_t seed, const struct journal_record *
 
 	header.crc = record_crc(seed, header, record->data);
 	memcpy(buf, &header, sizeof(header));
-	memmove(buf + sizeof(header), record->data, record->len); /* may be there already */
+	memcpy(buf + sizeof(header), record->data, record->len);
 
 	return sizeof(header) + record->len;
 }

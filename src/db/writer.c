@@ -3,6 +3,7 @@
 #include "db/writer_priv.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #define BUSY_RECORDS 8 /* within batch_ms: for so many it is worth to wait longer */
 #define BUSY_BATCHES 4 /* batch_ms that one sync then serves */
 
-struct ring_head {
+struct ring_entry { /* before each record in the ring */
 	uint64_t seq;
 	uint32_t kind, len;
 };
@@ -60,28 +61,6 @@ bool writer_must_end(struct writer *w)
 
 /* ------------------------------------------------------------------ the ring */
 
-static void ring_copy_in(struct writer *w, uint64_t at, const void *data, size_t len)
-{
-	size_t offset = (size_t)(at % WRITER_QUEUE_BYTES);
-	size_t first = WRITER_QUEUE_BYTES - offset;
-
-	if (first > len)
-		first = len;
-	memcpy(w->ring + offset, data, first);
-	memcpy(w->ring, (const uint8_t *)data + first, len - first);
-}
-
-static void ring_copy_out(struct writer *w, uint64_t at, void *data, size_t len)
-{
-	size_t offset = (size_t)(at % WRITER_QUEUE_BYTES);
-	size_t first = WRITER_QUEUE_BYTES - offset;
-
-	if (first > len)
-		first = len;
-	memcpy(data, w->ring + offset, first);
-	memcpy((uint8_t *)data + first, w->ring, len - first);
-}
-
 static void wake_journal(struct writer *w)
 {
 	if (atomic_exchange(&w->journal_sleeps, false))
@@ -90,23 +69,16 @@ static void wake_journal(struct writer *w)
 
 int writer_post(struct writer *w, uint32_t kind, const void *data, size_t len, uint64_t *seq)
 {
-	uint64_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
-	uint64_t used = head - atomic_load_explicit(&w->tail, memory_order_acquire);
-	struct ring_head entry = { .seq = w->next_seq, .kind = kind, .len = (uint32_t)len };
+	struct ring_entry entry = { .seq = w->next_seq, .kind = kind, .len = (uint32_t)len };
 
 	if (len > WRITER_MAX_RECORD_BYTES)
 		return -EMSGSIZE;
-	if (used + sizeof(entry) + len > WRITER_QUEUE_BYTES ||
-	    atomic_load(&w->journal_bytes) + used + len > w->max_journal_bytes) {
+	if (atomic_load(&w->journal_bytes) + ring_used(w->ring) + len > w->max_journal_bytes ||
+	    ring_put(w->ring, &entry, sizeof(entry), data, len)) {
 		atomic_fetch_add(&w->dropped, 1);
 		return -ENOBUFS;
 	}
 
-	ring_copy_in(w, head, &entry, sizeof(entry));
-	if (len > 0)
-		ring_copy_in(w, head + sizeof(entry), data, len);
-	/* Sequentially consistent: the journal thread says that it sleeps and then looks again. */
-	atomic_store(&w->head, head + sizeof(entry) + len);
 	w->next_seq++;
 	atomic_fetch_add(&w->posted, 1);
 	if (seq)
@@ -270,7 +242,7 @@ static bool insist_on_writing(struct writer *w, uint64_t first_seq, size_t len)
 
 struct gathered {
 	uint64_t first_seq, last_seq;
-	uint64_t taken; /* bytes of the ring */
+	size_t taken;   /* bytes of the ring */
 	size_t len;     /* bytes of the batch */
 	bool is_all;
 };
@@ -278,38 +250,35 @@ struct gathered {
 /* Takes what fits from the ring into w->batch. */
 static void gather(struct gathered *ret, struct writer *w)
 {
-	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-	uint64_t head = atomic_load(&w->head);
-	uint64_t at = tail;
-	size_t len = 0;
+	size_t at = 0, len = 0, there;
+	const uint8_t *ring = ring_peek(w->ring, &there);
 
-	while (at < head) {
+	while (at < there) {
 		struct journal_record record;
-		struct ring_head entry;
-		uint8_t *data = w->batch + len + JOURNAL_RECORD_BYTES;
+		struct ring_entry entry;
 
-		ring_copy_out(w, at, &entry, sizeof(entry));
+		memcpy(&entry, ring + at, sizeof(entry));
 		if (len + JOURNAL_RECORD_BYTES + entry.len > JOURNAL_CHUNK_BYTES)
 			break;
 
-		ring_copy_out(w, at + sizeof(entry), data, entry.len);
-		record = (struct journal_record){
-			.seq = entry.seq, .kind = entry.kind, .len = entry.len, .data = data
-		};
+		record = (struct journal_record){ .seq = entry.seq,
+						  .kind = entry.kind,
+						  .len = entry.len,
+						  .data = ring + at + sizeof(entry) };
 		if (len == 0)
 			ret->first_seq = entry.seq;
 		ret->last_seq = entry.seq;
 		len += journal_encode(w->batch + len, w->seed, &record);
 		at += sizeof(entry) + entry.len;
 	}
-	ret->taken = at - tail;
+	ret->taken = at;
 	ret->len = len;
-	ret->is_all = at == head;
+	ret->is_all = at == there;
 }
 
 static bool ring_is_empty(struct writer *w)
 {
-	return atomic_load(&w->head) == atomic_load(&w->tail);
+	return !ring_used(w->ring);
 }
 
 static void sleep_until_posted(struct writer *w)
@@ -365,11 +334,10 @@ static void *journal_main(void *arg)
 		if (!insist_on_writing(w, batch.first_seq, batch.len)) {
 			log_error("writer.lost", "records were lost: the disk did not take them",
 				  kv_text("journal", w->name), kv_int("from", batch.first_seq),
-				  kv_int("bytes", atomic_load(&w->head) - atomic_load(&w->tail)));
+				  kv_int("bytes", ring_used(w->ring)));
 			break;
 		}
-		atomic_store_explicit(&w->tail, atomic_load(&w->tail) + batch.taken,
-				      memory_order_release);
+		ring_drop(w->ring, batch.taken);
 		set_pace(w, batch.last_seq - done_seq);
 		done_seq = batch.last_seq;
 		acknowledge(w, batch.last_seq, batch.len);
@@ -493,7 +461,7 @@ static void writer_free(struct writer *w)
 	(void)pthread_cond_destroy(&w->changed);
 	(void)pthread_cond_destroy(&w->ending);
 	free(w->segments);
-	free(w->ring);
+	ring_free(w->ring);
 	free(w->batch);
 	free(w->chunk);
 	free(w->dir);
@@ -522,7 +490,6 @@ static struct writer *writer_new(const struct writer_opts *opts)
 	w->dir = strdup(opts->journal_dir);
 	w->name = strdup(opts->name);
 	w->db_url = strdup(opts->db_url);
-	w->ring = malloc(WRITER_QUEUE_BYTES);
 	w->batch = malloc(JOURNAL_CHUNK_BYTES);
 	w->chunk = malloc(JOURNAL_CHUNK_BYTES);
 	w->apply_h = opts->apply_h;
@@ -532,7 +499,8 @@ static struct writer *writer_new(const struct writer_opts *opts)
 	w->max_journal_bytes =
 		opts->max_journal_bytes ? opts->max_journal_bytes : WRITER_MAX_JOURNAL_BYTES;
 	w->segment_bytes = opts->segment_bytes ? opts->segment_bytes : WRITER_SEGMENT_BYTES;
-	if (!w->dir || !w->name || !w->db_url || !w->ring || !w->batch || !w->chunk) {
+	if (!w->dir || !w->name || !w->db_url || !w->batch || !w->chunk ||
+	    ring_alloc(&w->ring, WRITER_QUEUE_BYTES)) {
 		writer_free(w);
 		return NULL;
 	}

@@ -11,7 +11,7 @@
 #include <time.h>
 
 /*
- * Three parties. The poster copies records into a ring (one producer, one consumer, no lock). The
+ * Three parties. The poster copies records into a ring (base/ring.h). The
  * journal thread drains the ring into segment files and acknowledges. The apply thread reads the
  * segments and applies them; it alone touches the database.
  *
@@ -19,6 +19,8 @@
  */
 #define WRITER_BACKOFF_FIRST_MS 100
 #define WRITER_BACKOFF_LAST_MS	5000
+
+struct ring;
 
 struct segment {
 	uint64_t first_seq;
@@ -40,8 +42,7 @@ struct writer {
 
 	/* Poster. */
 	uint64_t next_seq;
-	uint8_t *ring;
-	_Atomic uint64_t head, tail; /* bytes ever put in, taken out */
+	struct ring *ring;
 	_Atomic bool journal_sleeps;
 	sem_t wake;
 
