@@ -57,6 +57,7 @@ static void engine_destructor(void *arg)
 int engine_alloc(struct engine **ret, const struct engine_opts *opts)
 {
 	struct engine *engine = mem_zalloc(sizeof(*engine), engine_destructor);
+	uint64_t born_us;
 	int err;
 
 	if (!engine)
@@ -66,9 +67,12 @@ int engine_alloc(struct engine **ret, const struct engine_opts *opts)
 	tmr_init(&engine->unsafe_look);
 	list_init(&engine->calls);
 
-	/* Ids start after the second of birth: the process before us cannot have used it (D-208). */
-	engine->first_epoch_s = clk_wall_s() + 1;
-	engine->next_call_id = (uint64_t)engine->first_epoch_s << 24;
+	/* Ids start after the second of birth, and where a process that was killed in that same second cannot
+	 * have come, who made less than a call in each microsecond (D-208). */
+	born_us = (uint64_t)clk_wall_us();
+	engine->first_epoch_s = (int64_t)(born_us / 1000000) + 1;
+	engine->call_counter = born_us % 1000000;
+	engine->next_call_id = ((uint64_t)engine->first_epoch_s << 24) + engine->call_counter;
 	engine->sdp_buf = mem_zalloc(SDESC_MAX_BYTES, NULL);
 	engine->cdr_buf = mem_zalloc(sizeof(struct cdr), NULL);
 	engine->record_buf = mem_zalloc(CDR_RECORD_MAX_BYTES, NULL);
