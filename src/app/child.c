@@ -73,6 +73,8 @@ static void become(const struct child *child, int supervisor_pid, int pid_fd, co
 	(void)!ftruncate(pid_fd, 0);
 	(void)!pwrite(pid_fd, text, (size_t)n, 0);
 	(void)fcntl(pid_fd, F_SETFD, 0); /* kept over exec, with the lock */
+	if (child->kept_fd)
+		(void)fcntl(child->kept_fd, F_SETFD, 0);
 
 	(void)execv("/proc/self/exe", argv);
 	_exit(EXIT_FAILURE);

@@ -19,6 +19,7 @@ struct config;
 
 struct child {
 	const char *name;
+	int kept_fd; /* which it inherits besides standard output and error; 0: none */
 	/* The supervisor's status is read by the thread of the bus. */
 	_Atomic int pid; /* 0: not running */
 	_Atomic unsigned restarts;

@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/seal.h"
 #include "bus/bus.h"
+#include "call/journal.h"
+#include "switch/switch.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -210,6 +212,39 @@ static void publish(struct supervisor *supervisor, const char *what, int i, int 
 }
 
 /* ------------------------------------------------------------------ children */
+
+/* Memory that outlives the switch: a restarted one finds in it what a killed one had no time to write. */
+static void keep_open_calls(struct supervisor *supervisor)
+{
+	int fd = call_journal_make_memory();
+	char text[16];
+
+	(void)unsetenv(SWITCH_OPEN_CALLS_FD); /* another supervisor's */
+	if (fd < 0) {
+		log_warn("run.open_calls", "there is no memory that outlives the switch: a crash of it forgets"
+			 " the last changes of open calls", kv_err(fd));
+		return;
+	}
+
+	(void)snprintf(text, sizeof(text), "%d", fd);
+	(void)setenv(SWITCH_OPEN_CALLS_FD, text, 1);
+	supervisor->children[SWITCH].kept_fd = fd;
+}
+
+/* The switch was killed and is not started again, as everything ends: the next run reads the file only. */
+static void settle_open_calls(const struct supervisor *supervisor)
+{
+	const int fd = supervisor->children[SWITCH].kept_fd;
+	char dir[PATH_MAX];
+	int err;
+
+	if (!fd)
+		return;
+	err = call_journal_settle(config_path(dir, sizeof(dir), supervisor->config, CONFIG_JOURNAL_DIR), fd);
+	if (err)
+		log_error("run.open_calls", "the last changes of open calls could not be written",
+			  kv_text("folder", dir), kv_err(err));
+}
 
 static void start_due(struct supervisor *supervisor)
 {
@@ -424,6 +459,7 @@ int supervisor_main(const struct config *config)
 	for (int i = 0; i < N_CHILDREN; i++)
 		supervisor->children[i].name = specs[i].name;
 	(void)setenv("GLIBC_TUNABLES", MALLOC_SETTINGS, 0); /* for the children; an operator's own stay */
+	keep_open_calls(supervisor);
 
 	err = catch_signals();
 	if (err)
@@ -438,6 +474,7 @@ int supervisor_main(const struct config *config)
 		goto out;
 
 	run_loop(supervisor);
+	settle_open_calls(supervisor);
 	demo_withdraw(supervisor->config);
 
 out:
@@ -445,6 +482,8 @@ out:
 	bus_hub_stop(supervisor->hub);
 	if (lock_fd >= 0)
 		(void)close(lock_fd);
+	if (supervisor->children[SWITCH].kept_fd)
+		(void)close(supervisor->children[SWITCH].kept_fd);
 	free(supervisor->demo_text);
 	free(supervisor);
 	return err;

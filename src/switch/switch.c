@@ -391,6 +391,18 @@ static void keep_left_call(uint64_t call_id, const void *data, size_t len, void 
 	list_append(left, &call->le, call);
 }
 
+static int inherited_memory(void)
+{
+	const char *text = getenv(SWITCH_OPEN_CALLS_FD);
+	int fd = text ? atoi(text) : -1;
+
+	if (fd <= STDERR_FILENO)
+		return -1;
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+
+	return fd;
+}
+
 static int start_engine(struct sw *sw)
 {
 	char path[512], dir[512];
@@ -403,7 +415,7 @@ static int start_engine(struct sw *sw)
 	if (!err)
 		err = call_journal_open(&sw->journal,
 					config_path(dir, sizeof(dir), sw->config, CONFIG_JOURNAL_DIR),
-					keep_left_call, &left);
+					inherited_memory(), keep_left_call, &left);
 	if (err)
 		goto out;
 

@@ -2,8 +2,9 @@
 import { afterAll, describe, expect } from 'vitest';
 
 import { stopPbx, test } from './lib/fixtures.js';
-import { MiniPhone } from './lib/miniphone.js';
+import { MiniPhone, type MiniCall } from './lib/miniphone.js';
 import type { Pbx } from './lib/pbx.js';
+import { header, parseSip, status } from './lib/sipmessage.js';
 import { delay, until } from './lib/wait.js';
 
 afterAll(stopPbx);
@@ -96,6 +97,49 @@ describe('kill -9 while people talk', () => {
       await farm.caller.hangup(again);
     } finally {
       await farm.close();
+    }
+  });
+
+  test('the switch dies as soon as calls have changed: no change is forgotten', async ({ pbx }) => {
+    const n = 30;
+    const before = (await pbx.cdrs(0)).length;
+    const from = pbx.account('101');
+    const to = pbx.account('102');
+    const caller = await MiniPhone.open(from.username, from.secret, pbx.facts.sip.udp);
+    const callee = await MiniPhone.open(to.username, to.secret, pbx.facts.sip.udp);
+    try {
+      expect(await caller.register()).toBe(200);
+      expect(await callee.register()).toBe(200);
+      for (let round = 0; round < 3; round++) {
+        const old = pbx.childPid('switch');
+        if (!old) throw new Error('no switch');
+        const first = caller.calls.length;
+        const sides = (): MiniCall[] => [...caller.calls.slice(first), ...callee.calls.slice(first)];
+        // The kill comes between the last answer and its ACK, while changes of all calls wait to be written.
+        const answered = new Set<string>();
+        const take = caller.channel.take;
+        caller.channel.take = (text): void => {
+          const message = parseSip(text);
+          if (status(message) === 200 && header(message, 'cseq').endsWith('INVITE') && answered.size < n) {
+            answered.add(header(message, 'call-id'));
+            if (answered.size === n) process.kill(old, 'SIGKILL');
+          }
+          take(text);
+        };
+        const calls = await Promise.all(Array.from({ length: n }, () => caller.call('102')));
+        caller.channel.take = take;
+        expect(calls.map((call) => call.status)).toEqual(Array<number>(n).fill(200));
+        await until('BYE on both sides of all calls', () => sides().length === 2 * n && sides().every((call) => call.endedBy === 'bye'), 20_000);
+        await until('a new switch', () => ![undefined, old].includes(pbx.childPid('switch')));
+      }
+      await pbx.settled();
+      const rows = await pbx.cdrs(before + 3 * n);
+      expect(rows).toHaveLength(before + 3 * n);
+      expect(new Set(rows.map((row) => row['unique_id'])).size).toBe(rows.length);
+      for (const row of rows.slice(0, 3 * n)) expect(row).toMatchObject({ status: 'OK', caller: '101', called: '102', answered_by: '102' });
+    } finally {
+      await caller.close();
+      await callee.close();
     }
   });
 
