@@ -27,10 +27,14 @@ struct left {
 	char texts[64][64];
 };
 
+#define FILLERS 1000000u /* ids from here on only fill the pipe of still_disk() */
+
 static void left_h(uint64_t call_id, const void *data, size_t len, void *arg)
 {
 	struct left *left = arg;
 
+	if (call_id >= FILLERS)
+		return;
 	assert_true(left->n < 64 && len < 64);
 	left->ids[left->n] = call_id;
 	memcpy(left->texts[left->n], data, len);
@@ -246,21 +250,21 @@ static void a_disk_that_stands_still_holds_up_no_call(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(call_journal_open(&journal, *state, -1, left_h, &left), 0);
-	/* What is being written has its room until it is. */
-	while (!stats_of(journal).dropped)
-		call_journal_put(journal, 1, big, sizeof(big));
+	/* What is being written has its room until it is; the pipe is full before each of these calls is written once. */
+	for (uint64_t n = 0; !stats_of(journal).dropped; n++)
+		call_journal_put(journal, n % 32, big, sizeof(big));
 	puts = stats_of(journal).puts;
 	assert_in_range(puts, CALL_JOURNAL_QUEUE_BYTES / sizeof(big) - 16,
 			CALL_JOURNAL_QUEUE_BYTES / sizeof(big) + 16);
 	put(journal, 1, "small");
-
 	assert_int_equal(pthread_create(&thread, NULL, read_on, &fd), 0);
 	do {
 		usleep(1000);
 		dropped = stats_of(journal).dropped;
 		call_journal_put(journal, 1, big, sizeof(big));
 	} while (stats_of(journal).dropped > dropped);
-	call_journal_remove(journal, 1);
+	for (uint64_t id = 0; id < 32; id++)
+		call_journal_remove(journal, id);
 	call_journal_close(journal);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	close(fd);
@@ -272,7 +276,12 @@ static void leave(const char *dir, int memory_fd, void (*put_h)(struct call_jour
 	static uint8_t big[CALL_JOURNAL_MAX_RECORD];
 	char path[256];
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
+
+	/* Calls of an earlier file would be written into the pipe while the journal is opened. */
+	(void)snprintf(path, sizeof(path), "%s/calls.journal", dir);
+	(void)unlink(path);
+	pid = fork();
 
 	if (pid == 0) {
 		struct call_journal *journal;
@@ -280,16 +289,13 @@ static void leave(const char *dir, int memory_fd, void (*put_h)(struct call_jour
 
 		if (still_disk(dir) < 0 || call_journal_open(&journal, dir, memory_fd, left_h, &left))
 			_exit(1);
-		for (uint64_t id = 100; id < 110; id++)
+		for (uint64_t id = FILLERS; id < FILLERS + 10; id++)
 			call_journal_put(journal, id, big, sizeof(big)); /* more than the pipe takes */
-		for (uint64_t id = 100; id < 110; id++)
-			call_journal_remove(journal, id);
 		put_h(journal);
 		kill(getpid(), SIGKILL);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
-	(void)snprintf(path, sizeof(path), "%s/calls.journal", dir);
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -393,7 +399,6 @@ static void damaged_memory_costs_what_is_damaged_and_no_more(void **state)
 
 			memory[at] = (uint8_t)rand_r(&seed);
 		}
-		/* Blocks of zeros may have been left open: who reads must only not fall over. */
 		(void)call_journal_settle(*state, fd);
 		(void)snprintf((char *)left.texts[0], 64, "%s/calls.journal", (char *)*state);
 		(void)unlink(left.texts[0]);
