@@ -51,11 +51,12 @@ int trace_alloc(struct trace **ret, size_t max_messages, size_t max_bytes)
 		return -ENOMEM;
 	trace->max_messages = max_messages;
 	trace->max_bytes = max_bytes;
-	trace->bytes = malloc(max_bytes); /* pages come with their first use */
+	trace->bytes = malloc(max_bytes);
 	if (!trace->bytes) {
 		mem_deref(trace);
 		return -ENOMEM;
 	}
+	memset(trace->bytes, '-', max_bytes); /* its pages are had now, no call waits for them; 0 would be calloc() */
 	*ret = trace;
 	return 0;
 }

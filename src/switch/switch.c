@@ -43,7 +43,7 @@
 #define WRITER_BATCH_MS 50 /* a disk flush for many calls; the open calls are journalled meanwhile */
 #define DB_RETRY_S     2
 #define MAX_FDS        65536
-#define REST_US        20000 /* at most, between two turns of a busy loop: a packet of sound is as long */
+#define REST_US        25000 /* at most, between two turns of a busy loop (decision 0117) */
 
 struct sw {
 	const struct config *config;
